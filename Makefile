@@ -1,0 +1,51 @@
+# Everything from a fresh clone: python3 (3.10 or newer) and make are enough. Docker is used where it is there;
+# on Debian and Ubuntu, as root, it is installed and started.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test unit lint bench engine clean
+
+help: ## list what can be made
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+
+demo: $(VENV)/.installed engine ## the main job in a sandbox: build, train, serve, "deploy"
+	$(RUN) examples/digits/demo.py $(ARGS)
+
+test: $(VENV)/.installed engine ## all tests, integration included (ARGS are handed to pytest)
+	$(RUN) -m pytest $(ARGS)
+
+unit: $(VENV)/.installed ## the tests that need no engine
+	$(RUN) -m pytest -m "not docker" $(ARGS)
+
+lint: $(VENV)/.installed-lint ## style, types and import contracts
+	$(RUN) -m ruff check .
+	$(RUN) -m ruff format --check .
+	$(RUN) -m mypy
+	$(VENV)/bin/lint-imports
+
+bench: $(VENV)/.installed engine ## measure, and write benchmarks/results
+	$(RUN) benchmarks/run.py $(ARGS)
+
+engine: $(VENV)/.installed
+	@$(RUN) -m sagemaker_custom.sandbox.engine
+
+clean: ## remove the environment and what tools leave behind
+	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUN):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "Python 3.10 or newer is needed: make PYTHON=python3.x …")'
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+		echo "no virtual environment can be made: install Python's venv (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
+
+$(VENV)/.installed: $(RUN) setup.cfg pyproject.toml
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[sdk,sandbox,test]'
+	@touch $@
+
+$(VENV)/.installed-lint: $(VENV)/.installed
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[lint]'
+	@touch $@

@@ -1,0 +1,43 @@
+"""Extend the Amazon SageMaker deep learning images in one line, and use them by the SDK's own classes."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from sagemaker_custom._version import __version__
+from sagemaker_custom.errors import SageMakerCustomError
+
+__all__ = [
+    "BuildPlan",
+    "CustomLocalSession",
+    "CustomPyTorch",
+    "CustomPyTorchModel",
+    "CustomPyTorchPredictor",
+    "SageMakerCustomError",
+    "Settings",
+    "__version__",
+    "image_uris",
+]
+
+# Loaded when first used: the SDK takes seconds to import, and the command line does without it.
+_LAZY = {
+    "BuildPlan": "sagemaker_custom.plan",
+    "CustomLocalSession": "sagemaker_custom.sdk_v2",
+    "CustomPyTorch": "sagemaker_custom.sdk_v2",
+    "CustomPyTorchModel": "sagemaker_custom.sdk_v2",
+    "CustomPyTorchPredictor": "sagemaker_custom.sdk_v2",
+    "Settings": "sagemaker_custom.settings",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "image_uris":
+        return import_module("sagemaker_custom.image_uris")
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,0 +1,69 @@
+"""A command line → its lines and its exit code; the only place of the builders that starts processes."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from sagemaker_custom.builders.engine import OnLine
+from sagemaker_custom.builders.log import LineSplitter
+
+_STOP_TIMEOUT_S = 10.0
+_CHUNK = 8192
+
+
+class CommandRunner(Protocol):
+    """Runs programs."""
+
+    def run(self, command: Sequence[str], *, environment: Mapping[str, str], on_line: OnLine) -> int:
+        """Run ``command`` to its end, without input and without a shell.
+
+        Args:
+            command: Program and arguments.
+            environment: All of its environment.
+            on_line: Called with each line of standard output and standard error.
+
+        Returns:
+            The exit code.
+
+        Raises:
+            OSError: It cannot be started.
+        """
+
+
+class SubprocessRunner:
+    """Runs programs on this machine."""
+
+    def run(self, command: Sequence[str], *, environment: Mapping[str, str], on_line: OnLine) -> int:
+        """Run ``command`` to its end; it is stopped when this is interrupted."""
+        with subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=dict(environment),
+            bufsize=0,
+        ) as process:
+            try:
+                return self._followed(process, on_line)
+            except BaseException:
+                # In a notebook, Ctrl-C reaches this process alone.
+                self._stop(process)
+                raise
+
+    @staticmethod
+    def _followed(process: subprocess.Popen[bytes], on_line: OnLine) -> int:
+        lines = LineSplitter(on_line)
+        while process.stdout and (piece := process.stdout.read(_CHUNK)):
+            lines.feed(piece)
+        lines.close()
+        return process.wait()
+
+    @staticmethod
+    def _stop(process: subprocess.Popen[bytes]) -> None:
+        process.terminate()
+        try:
+            process.wait(_STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            process.kill()

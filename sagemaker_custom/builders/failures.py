@@ -1,0 +1,176 @@
+"""What the docker SDK raises and what the engine says in its streams → this package's errors."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import docker.errors
+import requests
+
+from sagemaker_custom.errors import (
+    BaseImageError,
+    BuildError,
+    DiskFullError,
+    EngineUnavailableError,
+    RegistryAccessDeniedError,
+    RegistryError,
+    RegistryUnavailableError,
+    SageMakerCustomError,
+)
+from sagemaker_custom.reference import ImageReference
+
+_DENIED = ("denied", "unauthorized", "no basic auth", "authentication required", "forbidden", "not authorized")
+_ABSENT = ("not found", "manifest unknown", "name unknown", "no such image", "does not exist")
+_TLS = ("x509:", "http response to https client")
+_NETWORK = (
+    "dial tcp",
+    "lookup ",
+    "timeout",
+    "timed out",
+    "connection re",
+    "eof",
+    "broken pipe",
+    "unexpected http status: 5",
+)
+
+
+def is_disk_full(text: str) -> bool:
+    """Tell whether a message of the engine or of a tool says that the disk is full."""
+    return "no space left on device" in text.lower()
+
+
+def disk_full(what: str, place: str) -> DiskFullError:
+    """Return the error for a full disk.
+
+    Args:
+        what: What was being done.
+        place: Where the engine keeps its images, and how much is free there.
+    """
+    return DiskFullError(
+        f"no space left on the disk of the Docker Engine while {what} ({place})",
+        hint="free some with 'docker system prune' (images that no container uses: 'docker system prune --all'), "
+        "or move the engine's data to a larger disk",
+    )
+
+
+def unavailable(error: BaseException, address: str) -> EngineUnavailableError:
+    """Return the error for an engine that does not answer."""
+    causes = tuple(_causes(error))
+    if any(isinstance(cause, PermissionError) for cause in causes):
+        return EngineUnavailableError(
+            f"this user may not speak to the Docker Engine at {address}: permission denied",
+            hint="join the group that may ('sudo usermod -aG docker $USER', then log in again), or use sudo",
+        )
+    if not address.startswith(("unix:", "npipe:")):
+        return EngineUnavailableError(
+            f"the Docker Engine at {address} cannot be reached: {causes[-1]}",
+            hint="check DOCKER_HOST, or unset it to use the engine of this machine",
+        )
+    if shutil.which("docker") is None and any(isinstance(cause, FileNotFoundError) for cause in causes):
+        return EngineUnavailableError(
+            f"Docker is not installed: there is no docker command and no engine at {address}",
+            hint="install Docker Engine or Docker Desktop, or name an engine elsewhere in DOCKER_HOST",
+        )
+    return EngineUnavailableError(
+        f"the Docker Engine at {address} is not running: {causes[-1]}",
+        hint="start Docker ('sudo systemctl start docker', or Docker Desktop); if it runs elsewhere, set DOCKER_HOST",
+    )
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error`` and what lies beneath; urllib3 and requests keep that in their arguments."""
+    yield error
+    beneath = [item for item in (*error.args, error.__cause__, error.__context__) if isinstance(item, BaseException)]
+    if beneath:
+        yield from _causes(beneath[0])
+
+
+@contextmanager
+def translated(what: str, *, address: str, place: Callable[[], str]) -> Iterator[None]:
+    """Let only our errors out.
+
+    Args:
+        what: What is being done, for messages.
+        address: Of the engine.
+        place: Says where its images are.
+    """
+    try:
+        yield
+    except docker.errors.APIError as error:
+        text = error.explanation or str(error)
+        raise disk_full(what, place()) if is_disk_full(text) else _refusal(text, what) from error
+    except (docker.errors.DockerException, requests.RequestException) as error:
+        raise unavailable(error, address) from error
+
+
+def _refusal(text: str, what: str) -> BuildError:
+    return BuildError(f"the Docker Engine refused while {what}: {text}")
+
+
+def pull_failure(text: str, reference: ImageReference) -> SageMakerCustomError:
+    """Return the error for a pull that the engine gave up."""
+    lower = text.lower()
+    # Denied before absent: the engine says "does not exist or may require 'docker login': denied".
+    if any(word in lower for word in _DENIED):
+        return base_denied(reference, text)
+    if any(word in lower for word in _TLS):
+        return _no_tls(f"the Docker Engine could not pull {reference}: {text}", reference)
+    if any(word in lower for word in _NETWORK):
+        return RegistryUnavailableError(
+            f"the Docker Engine could not pull {reference}: {text}",
+            hint=f"check that the engine's machine reaches {reference.registry}, and try again",
+        )
+    if any(word in lower for word in _ABSENT):
+        return base_absent(reference)
+    return BaseImageError(f"the Docker Engine could not pull {reference}: {text}")
+
+
+def base_absent(reference: ImageReference) -> BaseImageError:
+    """Return the error for a base image that the registry does not have."""
+    return BaseImageError(
+        f"the base image {reference} does not exist: its registry knows no tag or digest {reference.locator!r} "
+        f"in {reference.repository}",
+        hint="choose another framework_version, py_version or region; "
+        "where registry_endpoints sends this registry elsewhere, put the image there",
+    )
+
+
+def base_denied(reference: ImageReference, text: str) -> BaseImageError:
+    """Return the error for a base image that may not be pulled."""
+    ecr = reference.ecr
+    where = f" (account {ecr.account}, region {ecr.region})" if ecr else ""
+    return BaseImageError(
+        f"no access to the base image {reference}{where}: {text}",
+        hint="allow the caller ecr:GetAuthorizationToken, ecr:BatchGetImage and ecr:GetDownloadUrlForLayer for "
+        f"{reference.repository} there, and check that the region is one the account has enabled"
+        if ecr
+        else f"run 'docker login {reference.registry}' as someone who may pull {reference.repository}",
+    )
+
+
+def push_failure(text: str, reference: ImageReference) -> RegistryError:
+    """Return the error for a push that the engine gave up."""
+    lower = text.lower()
+    message = f"the Docker Engine could not push {reference}: {text}"
+    if any(word in lower for word in _DENIED):
+        return RegistryAccessDeniedError(
+            message,
+            hint="allow the caller ecr:GetAuthorizationToken, ecr:BatchCheckLayerAvailability, "
+            "ecr:InitiateLayerUpload, ecr:UploadLayerPart, ecr:CompleteLayerUpload and ecr:PutImage",
+        )
+    if any(word in lower for word in _TLS):
+        return _no_tls(message, reference)
+    if any(word in lower for word in _NETWORK):
+        return RegistryUnavailableError(message, hint="try again: layers that have arrived are not sent again")
+    return RegistryError(message)
+
+
+def _no_tls(message: str, reference: ImageReference) -> RegistryUnavailableError:
+    return RegistryUnavailableError(
+        message,
+        hint="the engine has to trust that registry: put its authority in "
+        f"/etc/docker/certs.d/{reference.registry}/ca.crt, "
+        "or list a registry without TLS under insecure-registries in /etc/docker/daemon.json",
+    )

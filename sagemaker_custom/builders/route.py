@@ -1,0 +1,44 @@
+"""A Dockerfile and what is handed to it in secret → an image without a name; two ways to get there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Protocol, TypeAlias
+
+from sagemaker_custom.builders.engine import OnLine
+from sagemaker_custom.reference import Digest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildRequest:
+    """One build."""
+
+    dockerfile: Callable[[bool], str] = field(repr=False)
+    """Renders the Dockerfile; asked whether there are secret mounts."""
+    platform: str
+    """For example ``linux/amd64``."""
+    ca_bundle: bytes | None = field(default=None, repr=False)
+    """PEM that the build trusts."""
+    netrc: str = field(default="", repr=False)
+    """Credentials of package indexes; empty where none are needed."""
+    no_cache: bool = False
+
+
+class BuildRoute(Protocol):
+    """One way to build."""
+
+    @property
+    def name(self) -> str:
+        """As the image's label has it."""
+
+    def build(self, request: BuildRequest, *, on_line: OnLine) -> Digest:
+        """Build, and return the id of an image without a name.
+
+        Raises:
+            BuildError: A step failed, or this way cannot keep the credentials secret.
+        """
+
+
+RouteChoice: TypeAlias = Callable[[], BuildRoute]
+"""Picks the route when something has to be built; asks the engine and the docker commands."""

@@ -1,0 +1,175 @@
+"""BuildPlan → the text of its Dockerfile, with BuildKit's secret mounts or without. Pure."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import assert_never
+
+from sagemaker_custom.plan import BuildPlan
+from sagemaker_custom.resolve import CondaStep, PackagesStep, PipStep, Step
+from sagemaker_custom.spec import without_credentials
+
+CA_SECRET = "ca_bundle"  # noqa: S105 - the name of a mount, not a secret
+NETRC_SECRET = "netrc"  # noqa: S105 - likewise
+CA_FILE = "ca-bundle.pem"
+"""Name of the CA bundle in the build context, where there are no secret mounts."""
+
+_WORK = "/tmp/sagemaker-custom"  # noqa: S108 - in the image, removed by the step that makes it
+# What pip, requests, curl, OpenSSL, conda and git each read.
+_CA_VARIABLES = (
+    "PIP_CERT",
+    "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE",
+    "SSL_CERT_FILE",
+    "CONDA_SSL_VERIFY",
+    "GIT_SSL_CAINFO",
+)
+_JOIN = " \\\n && "
+
+# Prints what may not change as pip constraints: the named packages at their very versions, but NumPy below its
+# next major version, since compiled packages of the base are bound to that.
+_HELD = (
+    "import importlib.metadata as m, sys; "
+    "v = {d.metadata['Name'].lower().replace('_', '-'): d.version for d in m.distributions() if d.metadata['Name']}; "
+    "sys.stdout.writelines(n + ('<%d' % (int(v[n].split('.')[0]) + 1) if n == 'numpy' else '==' + v[n]) + '\\n' "
+    "for n in sys.argv[1:] if n in v)"
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BuildEnvironment:
+    """What the engine that builds offers, and what the network asks for."""
+
+    secret_mounts: bool
+    """Whether the engine mounts secrets (BuildKit); they are then in no layer, label or history."""
+    ca_bundle: bool = False
+    """Whether a CA bundle is handed in: as secret ``ca_bundle``, else as ``ca-bundle.pem`` in the context."""
+    netrc: bool = False
+    """Whether credentials are handed in, as secret ``netrc``; needs secret mounts."""
+
+
+def render(plan: BuildPlan, base: str, environment: BuildEnvironment) -> str:
+    """Return the Dockerfile of ``plan``.
+
+    Args:
+        plan: With at least one step.
+        base: What stands after ``FROM``.
+        environment: Of the engine that builds.
+
+    Returns:
+        Text that holds no credentials.
+    """
+    ca_file = _ca_path(environment)
+    lines = [f"FROM {base}"]
+    if ca_file and not environment.secret_mounts:
+        lines.append(f"COPY {CA_FILE} {ca_file}")
+    lines += [_run(_commands(step, plan, ca_file), environment) for step in plan.steps]
+    if ca_file and not environment.secret_mounts:
+        lines.append(f"RUN rm -f {ca_file}")
+    return "\n".join(lines) + "\n"
+
+
+def _ca_path(environment: BuildEnvironment) -> str | None:
+    if not environment.ca_bundle:
+        return None
+    # Not under _WORK, which every step removes.
+    return f"/run/secrets/{CA_SECRET}" if environment.secret_mounts else f"/etc/sagemaker-custom-{CA_FILE}"
+
+
+def _run(commands: Sequence[str], environment: BuildEnvironment) -> str:
+    mounts = ""
+    if environment.secret_mounts:
+        wanted = [(CA_SECRET, environment.ca_bundle), (NETRC_SECRET, environment.netrc)]
+        mounts = "".join(f"--mount=type=secret,id={name} " for name, given in wanted if given)
+    exports = _exports(environment)
+    return f"RUN {mounts}set -eu" + _JOIN + _JOIN.join([*exports, *commands])
+
+
+def _exports(environment: BuildEnvironment) -> list[str]:
+    exports = []
+    ca_file = _ca_path(environment)
+    if ca_file:
+        exports.append("export " + " ".join(f"{name}={ca_file}" for name in _CA_VARIABLES))
+    if environment.netrc:
+        exports.append(f"export NETRC=/run/secrets/{NETRC_SECRET}")
+    return exports
+
+
+def _commands(step: Step, plan: BuildPlan, ca_file: str | None) -> list[str]:
+    match step:
+        case PackagesStep():
+            return _packages(step, plan.base.package_manager, ca_file)
+        case CondaStep():
+            return _guarded(_conda(step), plan.base.python, (*plan.held, "numpy"))
+        case PipStep():
+            held = [name for name in (*plan.held, "numpy") if name not in step.replaces]
+            return _guarded(_pip(step, plan), plan.base.python, held)
+        case _:
+            assert_never(step)
+
+
+def _packages(step: PackagesStep, manager: str, ca_file: str | None) -> list[str]:
+    if manager == "dnf":
+        # What apt writes NAME=VERSION is NAME-VERSION here.
+        names = _quoted(name.replace("=", "-", 1) for name in step.packages)
+        trust = f" --setopt=sslcacert={ca_file}" if ca_file else ""
+        return [f"dnf{trust} install -y {names}", "dnf clean all"]
+    names = _quoted(step.packages)
+    option = f" -o Acquire::https::CAInfo={ca_file}" if ca_file else ""
+    return [
+        f"apt-get{option} update",
+        f"DEBIAN_FRONTEND=noninteractive apt-get{option} install -y --no-install-recommends {names}",
+        "rm -rf /var/lib/apt/lists/*",
+    ]
+
+
+def _conda(step: CondaStep) -> list[str]:
+    channels = "".join(f"-c {shlex.quote(channel)} " for channel in step.channels)
+    return [f"conda install -y {channels}{_quoted(step.packages)}", "conda clean -afy"]
+
+
+def _pip(step: PipStep, plan: BuildPlan) -> list[str]:
+    pip = f"{plan.base.python} -m pip --no-input --disable-pip-version-check"
+    options = ["--no-cache-dir", f"-c {_WORK}/held.txt"]
+    commands = []
+    if step.uninstall:
+        commands.append(f"{pip} uninstall -y {_quoted(step.uninstall)}")
+    commands.append(f"printf '%s\\n' {_quoted(step.packages)} > {_WORK}/requirements.txt")
+    if step.constraints:
+        commands.append(f"printf '%s\\n' {_quoted(step.constraints)} > {_WORK}/constraints.txt")
+        options.append(f"-c {_WORK}/constraints.txt")
+    options += _indexes(step, plan)
+    options += [
+        flag for flag, on in (("--no-deps", step.no_deps), ("--no-build-isolation", step.no_build_isolation)) if on
+    ]
+    return [*commands, f"{pip} install {' '.join(options)} -r {_WORK}/requirements.txt"]
+
+
+def _indexes(step: PipStep, plan: BuildPlan) -> Iterable[str]:
+    index_url = step.index_url or plan.pip_indexes.index_url
+    if index_url:
+        yield f"--index-url {shlex.quote(without_credentials(index_url))}"
+    for url in (*step.extra_index_urls, *plan.pip_indexes.extra_index_urls):
+        yield f"--extra-index-url {shlex.quote(without_credentials(url))}"
+    for url in step.find_links:
+        yield f"--find-links {shlex.quote(url)}"
+
+
+def _guarded(commands: list[str], python: str, held: Sequence[str]) -> list[str]:
+    """Wrap ``commands`` so that the step fails when it changed what may not change, or when that cannot be told."""
+    complaint = shlex.quote("these packages of the base image were replaced, which no recipe asked for")
+    return [
+        f"mkdir -p {_WORK}",
+        f"held() {{ {python} -c {shlex.quote(_HELD)} {_quoted(held)}; }}",
+        f"held > {_WORK}/held.txt",
+        *commands,
+        f"held > {_WORK}/now.txt",
+        f"if grep -vxFf {_WORK}/now.txt {_WORK}/held.txt; then echo {complaint}; exit 1; else test $? -eq 1; fi",
+        f"rm -rf {_WORK}",
+    ]
+
+
+def _quoted(texts: Iterable[str]) -> str:
+    return " ".join(shlex.quote(text) for text in texts)

@@ -1,0 +1,206 @@
+"""How long-running work tells what it does: one protocol, handed in; only the two consoles here print."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Protocol, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from typing_extensions import Self
+
+
+class Task(Protocol):
+    """One bar: bytes moved, or steps done."""
+
+    def advance(self, amount: int) -> None:
+        """Add ``amount`` (bytes or steps) to what is done."""
+
+    def set_total(self, total: int) -> None:
+        """Say how much there is, once it is known."""
+
+    def describe(self, text: str) -> None:
+        """Replace the text beside the bar."""
+
+
+class Progress(Protocol):
+    """What library code reports to."""
+
+    def step(self, text: str) -> None:
+        """Announce a step of the flow, for example ``building …``."""
+
+    def log(self, line: str) -> None:
+        """Pass on one line of a tool's output, without its line end."""
+
+    def task(self, text: str, *, total: int | None = None) -> Task:
+        """Start a bar.
+
+        Args:
+            text: What is being done.
+            total: Bytes or steps, where known.
+        """
+
+
+class _NoTask:
+    def advance(self, amount: int) -> None:
+        del amount
+
+    def set_total(self, total: int) -> None:
+        del total
+
+    def describe(self, text: str) -> None:
+        del text
+
+
+class NoProgress:
+    """Says nothing."""
+
+    def step(self, text: str) -> None:
+        """Ignore the step."""
+        del text
+
+    def log(self, line: str) -> None:
+        """Ignore the line."""
+        del line
+
+    def task(self, text: str, *, total: int | None = None) -> Task:
+        """Return a bar that is never drawn."""
+        del text, total
+        return _NoTask()
+
+
+class LineProgress:
+    """Steps and log lines as plain text, without bars: for notebooks, CI and files.
+
+    Args:
+        stream: Default: standard error, whatever it is at the time.
+    """
+
+    def __init__(self, stream: TextIO | None = None) -> None:
+        self._stream = stream
+
+    def step(self, text: str) -> None:
+        """Write the step."""
+        self._write(text)
+
+    def log(self, line: str) -> None:
+        """Write the line, indented."""
+        self._write(f"    {line}")
+
+    def task(self, text: str, *, total: int | None = None) -> Task:
+        """Write what begins; its bar is never drawn."""
+        del total
+        self._write(f"  {text}")
+        return _NoTask()
+
+    def _write(self, line: str) -> None:
+        stream = self._stream or sys.stderr
+        stream.write(f"{line}\n")
+        stream.flush()
+
+
+class _RichTask:
+    def __init__(self, bars: _Bars, text: str, total: int | None) -> None:
+        self._bars = bars
+        self._id = bars.add(text, total)
+
+    def advance(self, amount: int) -> None:
+        self._bars.advance(self._id, amount)
+
+    def set_total(self, total: int) -> None:
+        self._bars.set_total(self._id, total)
+
+    def describe(self, text: str) -> None:
+        self._bars.describe(self._id, text)
+
+
+class _Bars:
+    """The rich display that all bars of one :class:`ConsoleProgress` share."""
+
+    def __init__(self, console: Console) -> None:
+        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+        from rich.progress import Progress as RichProgress
+
+        self._display = RichProgress(
+            TextColumn("  {task.description}", markup=False),
+            BarColumn(bar_width=24),
+            DownloadColumn(binary_units=False),
+            TransferSpeedColumn(),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+        )
+
+    def __enter__(self) -> None:
+        self._display.start()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._display.stop()
+
+    def add(self, text: str, total: int | None) -> int:
+        return int(self._display.add_task(text, total=total))
+
+    def advance(self, task: int, amount: int) -> None:
+        from rich.progress import TaskID
+
+        self._display.advance(TaskID(task), amount)
+
+    def set_total(self, task: int, total: int) -> None:
+        from rich.progress import TaskID
+
+        self._display.update(TaskID(task), total=total)
+
+    def describe(self, task: int, text: str) -> None:
+        from rich.progress import TaskID
+
+        self._display.update(TaskID(task), description=text)
+
+
+class ConsoleProgress:
+    """Steps, log lines and live bars on a terminal; use as a context manager, so that the bars are cleared."""
+
+    def __init__(self, console: Console, *, show_log: bool = True) -> None:
+        self._console = console
+        self._bars = _Bars(console)
+        self._show_log = show_log
+
+    def __enter__(self) -> Self:
+        self._bars.__enter__()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._bars.__exit__(*exc_info)
+
+    def step(self, text: str) -> None:
+        """Print the step."""
+        self._console.print(f"[bold]›[/bold] {_escaped(text)}", highlight=False)
+
+    def log(self, line: str) -> None:
+        """Print the line, dimmed, unless log lines are off."""
+        if self._show_log:
+            self._console.print(f"    {_escaped(line)}", style="dim", highlight=False, soft_wrap=True)
+
+    def task(self, text: str, *, total: int | None = None) -> Task:
+        """Start a live bar."""
+        return _RichTask(self._bars, text, total)
+
+
+def _escaped(text: str) -> str:
+    from rich.markup import escape
+
+    return escape(text)
+
+
+@contextmanager
+def terminal_progress() -> Iterator[Progress]:
+    """Yield live bars when standard error is a terminal, plain lines otherwise."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield LineProgress()
+        return
+    with ConsoleProgress(console) as progress:
+        yield progress

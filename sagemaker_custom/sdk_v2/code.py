@@ -1,0 +1,118 @@
+"""The user's code, for estimators and models: packed and uploaded for AWS, laid out as a folder for local mode."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from sagemaker.fw_utils import UploadedCode
+from sagemaker.s3 import parse_s3_url, s3_path_join
+from sagemaker.workflow import is_pipeline_variable
+
+from sagemaker_custom.sdk_v2.images import Images
+from sagemaker_custom.source import SourceBundle, SourceDestination, bundle, stage, upload
+
+_KEY_PREFIX = "sagemaker-custom/source"
+
+
+def is_local_folder(source_dir: Any) -> bool:
+    """Whether the code lies on this machine: not in S3, not known only when a pipeline runs."""
+    return not is_pipeline_variable(source_dir) and not (source_dir or "").lower().startswith("s3://")
+
+
+def bundle_of(owner: Any) -> SourceBundle | None:
+    """List and hash the code of an estimator or model.
+
+    Returns:
+        ``None`` if it has none on this machine.
+
+    Raises:
+        SourceError: It cannot be packed.
+    """
+    if owner.entry_point is None or is_pipeline_variable(owner.entry_point) or not is_local_folder(owner.source_dir):
+        return None
+    return bundle(owner.entry_point, owner.source_dir, owner.dependencies or ())
+
+
+def upload_code(estimator: Any, code: SourceBundle, images: Images) -> UploadedCode:
+    """Make sure that the estimator's code is in S3, where the SDK would have put it, under its own digest."""
+    session = estimator.sagemaker_session
+    parts = images.parts(session)
+    with parts.progress() as progress:
+        uploaded = upload(code, _destination(estimator), store=parts.object_store(session.s3_client), progress=progress)
+    return UploadedCode(s3_prefix=uploaded.uri, script_name=uploaded.script_name)
+
+
+def _destination(estimator: Any) -> SourceDestination:
+    """Choose bucket, prefix and key by the SDK's own rules (``EstimatorBase._stage_user_code_in_s3``)."""
+    # Set anew for each pipeline that is compiled, so its value has to be asked now.
+    from sagemaker.workflow.utilities import _pipeline_config
+
+    session, output_path = estimator.sagemaker_session, estimator.output_path
+    has_output_bucket = not is_pipeline_variable(output_path) and output_path.startswith("s3://")
+    output_bucket, output_prefix = parse_s3_url(output_path) if has_output_bucket else (session.default_bucket(), "")
+    kms_key = estimator.output_kms_key
+    if estimator.code_location is not None:
+        bucket, prefix = parse_s3_url(estimator.code_location)
+        prefix, kms_key = prefix or "", kms_key if bucket == output_bucket else None
+    elif has_output_bucket:
+        bucket = output_bucket
+        is_default = estimator._is_output_path_set_from_default_bucket_and_prefix  # noqa: SLF001
+        prefix = s3_path_join(output_prefix if is_default else "", _KEY_PREFIX)
+    else:
+        bucket, kms_key = output_bucket, None
+        prefix = s3_path_join(session.default_bucket_prefix or "", _KEY_PREFIX)
+    if _pipeline_config and _pipeline_config.pipeline_name:
+        prefix = s3_path_join(prefix.removesuffix(_KEY_PREFIX), _pipeline_config.pipeline_name, "code")
+    return SourceDestination(
+        bucket=bucket,
+        prefix=prefix,
+        kms_key=kms_key,
+        encrypt=session.settings is None or session.settings.encrypt_repacked_artifacts,
+        expected_owner=session._get_account_id_if_default_bucket(bucket),  # noqa: SLF001
+    )
+
+
+class Workspace:
+    """A private folder of an estimator or model, for as long as it or a container of its own needs it.
+
+    Args:
+        cache_dir: Where the folder is made.
+    """
+
+    def __init__(self, cache_dir: str) -> None:
+        root = Path(cache_dir, "local")
+        root.mkdir(parents=True, exist_ok=True)
+        self.path = Path(tempfile.mkdtemp(dir=root))
+        # Containers write as root, so that some files may not be ours to remove.
+        self._finalizer = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+    def remove(self) -> None:
+        """Remove the folder now; otherwise it goes with this object, or at the end of the process."""
+        self._finalizer()
+
+
+@contextmanager
+def staged(owner: Any, code: SourceBundle, workspace: Workspace) -> Iterator[Path]:
+    """For a while, let an estimator or model have its code in a folder of its own.
+
+    The folder holds the very files that an upload would: ignored ones left out, dependencies in. A container may
+    write into it without touching the user's.
+
+    Args:
+        owner: Whose ``entry_point``, ``source_dir`` and ``dependencies`` are exchanged, and given back at the end.
+        code: Its code.
+        workspace: Where the folder is made.
+    """
+    before = owner.entry_point, owner.source_dir, owner.dependencies
+    folder = stage(code, workspace.path)
+    owner.entry_point, owner.source_dir, owner.dependencies = code.script_name, str(folder), []
+    try:
+        yield folder
+    finally:
+        owner.entry_point, owner.source_dir, owner.dependencies = before

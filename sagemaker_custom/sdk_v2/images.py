@@ -1,0 +1,173 @@
+"""What an estimator or model of the SDK was given → the plan and the image of each of its scopes, asked once each."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, TypeAlias
+
+from sagemaker.workflow import is_pipeline_variable
+from sagemaker.workflow.pipeline_context import PipelineSession
+
+from sagemaker_custom import catalog
+from sagemaker_custom.errors import UsageError
+from sagemaker_custom.image_uris import check_scope, image_spec
+from sagemaker_custom.plan import BuildPlan
+from sagemaker_custom.provision import check_policy
+from sagemaker_custom.resolve import resolve
+from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES
+from sagemaker_custom.settings import Settings
+from sagemaker_custom.spec import ImageSpec, with_scope
+from sagemaker_custom.wiring import Parts, check_builder, with_defaults
+
+_Key: TypeAlias = tuple[ImageSpec, str | None, bool]
+"""What is asked of the catalog, the region, and whether for local mode."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImageArguments:
+    """The arguments about images that the classes here have in common."""
+
+    framework: str
+    framework_version: str | None
+    py_version: str | None
+    image_uri: Any
+    """May be a pipeline variable."""
+    extras: Sequence[str | os.PathLike[str]] | str
+    cuda_version: str | None
+    build: str
+    builder: str
+    settings: Settings | None
+
+
+class Images:
+    """The images of one estimator and of the models made from it: training and inference, resolved as a pair.
+
+    Args:
+        arguments: As the user gave them.
+        image_scope: Of what the user made: ``training`` for an estimator, ``inference`` for a model.
+
+    Raises:
+        UsageError: They contradict each other, or one of them cannot be read.
+    """
+
+    def __init__(self, arguments: ImageArguments, image_scope: str) -> None:
+        check_policy(arguments.build)
+        check_builder(arguments.builder)
+        if arguments.image_uri is not None and arguments.extras:
+            raise UsageError(
+                f"extras={list(arguments.extras)!r} cannot be put into image_uri={arguments.image_uri!r}, "
+                "which is used untouched",
+                hint="leave image_uri out to extend AWS's image, or extras to use your own as it is",
+            )
+        self._scope = check_scope(image_scope)
+        self.policy = arguments.build
+        self._builder = arguments.builder
+        self._settings = arguments.settings or Settings.load()
+        self._spec = image_spec(
+            arguments.framework,
+            version=arguments.framework_version,
+            py_version=arguments.py_version,
+            image_scope=image_scope,
+            cuda_version=arguments.cuda_version,
+            extras=arguments.extras,
+        )
+        self._parts: tuple[Any, Parts] | None = None
+        self._plans: dict[_Key, BuildPlan] = {}
+        self._provided: dict[_Key, str] = {}
+
+    def fill_in(self, instance_type: Any) -> tuple[str, str]:
+        """Decide on version and Python where the user named none, and see that the catalog has the image.
+
+        Args:
+            instance_type: Says CPU or GPU.
+
+        Returns:
+            Version and Python, as the SDK's ``framework_version`` and ``py_version``.
+
+        Raises:
+            ImageNotInCatalogError: It has not; names the nearest.
+        """
+        known = catalog.load()
+        self._spec = with_defaults(self._spec, known)
+        base = resolve(self._for(self._scope, _plain(instance_type)), known).base
+        self._spec = replace(self._spec, py_version=base.py_version)
+        return self._spec.version or base.version, base.py_version
+
+    @property
+    def extends(self) -> bool:
+        """Whether anything is added to AWS's images."""
+        return bool(self._spec.extras)
+
+    def repository(self) -> str:
+        """Return the name of the repository of extended images."""
+        return f"{self._settings.repository_prefix}-{self._spec.framework}"
+
+    def plan(self, image_scope: str, instance_type: Any, session: Any, region: str | None = None) -> BuildPlan:
+        """Say what would be used or built, without any side effect."""
+        return self._plan(self._key(image_scope, instance_type, session, region), session)
+
+    def uri(self, image_scope: str, instance_type: Any, session: Any, region: str | None = None) -> str:
+        """Return the image's URI; builds nothing."""
+        key = self._key(image_scope, instance_type, session, region)
+        return self._provided.get(key) or str(self._plan(key, session).reference)
+
+    def provide(
+        self,
+        image_scope: str,
+        instance_type: Any,
+        session: Any,
+        region: str | None = None,
+        *,
+        policy: str | None = None,
+    ) -> str:
+        """Make sure that the image exists, once, and return its URI.
+
+        Args:
+            image_scope: ``training`` or ``inference``.
+            instance_type: Says CPU or GPU, and whether it is local mode.
+            session: The SDK's.
+            region: Default: the session's.
+            policy: Default: the one that the user gave as ``build=``.
+        """
+        key = self._key(image_scope, instance_type, session, region)
+        if isinstance(session, PipelineSession):
+            return str(self._plan(key, session).reference)
+        if key not in self._provided or policy is not None:
+            reference = self.parts(session).ensure(
+                self._plan(key, session), policy=policy or self.policy, builder=self._builder
+            )
+            self._provided[key] = str(reference)
+        return self._provided[key]
+
+    def parts(self, session: Any) -> Parts:
+        """Return the real parts, as the session's caller."""
+        if self._parts is None or self._parts[0] is not session:
+            parts = Parts(session=session.boto_session, settings=self._settings, region=session.boto_region_name)
+            self._parts = (session, parts)
+        return self._parts[1]
+
+    @property
+    def settings(self) -> Settings:
+        """What these images are made with."""
+        return self._settings
+
+    def _key(self, image_scope: str, instance_type: Any, session: Any, region: str | None) -> _Key:
+        instance_type = _plain(instance_type)
+        is_local = instance_type in LOCAL_INSTANCE_TYPES
+        return self._for(image_scope, instance_type), region or session.boto_region_name, is_local
+
+    def _for(self, image_scope: str, instance_type: str | None) -> ImageSpec:
+        return with_scope(self._spec, check_scope(image_scope), instance_type)
+
+    def _plan(self, key: _Key, session: Any) -> BuildPlan:
+        if key not in self._plans:
+            spec, region, is_local = key
+            self._plans[key] = self.parts(session).plan(spec, local=is_local, region=region)
+        return self._plans[key]
+
+
+def _plain(instance_type: Any) -> Any:
+    """Return a pipeline parameter's default value, as the SDK does when it picks an image."""
+    return getattr(instance_type, "default_value", None) if is_pipeline_variable(instance_type) else instance_type

@@ -1,0 +1,93 @@
+"""Defects of the SDK v2 that none of its hooks reaches, put right by name; v2 is frozen and will not do it.
+
+* Its telemetry waits without limit (it passes the two seconds as query parameters), which blocks ``fit()`` where a
+  firewall drops packets.
+* Local mode looks for the literal ``v2`` in what ``docker compose version`` prints, so that 5 counts as missing.
+* Each subclass, ours included, is announced as a deprecated part of the SDK.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import shutil
+import subprocess
+from collections.abc import Iterable
+from typing import Any
+
+import requests
+from sagemaker import deprecations
+from sagemaker.local.image import _SageMakerContainer
+from sagemaker.telemetry import telemetry_logging
+
+from sagemaker_custom.errors import EngineUnavailableError
+from sagemaker_custom.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+_TELEMETRY_TIMEOUT_S = 2
+_COMPOSE_TIMEOUT_S = 30
+
+
+def repair_sdk(class_names: Iterable[str]) -> None:
+    """Put our versions in place; may be called any number of times.
+
+    Args:
+        class_names: Of our subclasses. The SDK's own warning, at its import, stays.
+    """
+    deprecations._v2_deprecation_warned.update(class_names)  # noqa: SLF001
+    if not isinstance(telemetry_logging._send_telemetry_request, _Telemetry):  # noqa: SLF001
+        telemetry_logging._send_telemetry_request = _Telemetry(telemetry_logging._send_telemetry_request)  # noqa: SLF001
+    telemetry_logging._requests_helper = _get_within_time  # noqa: SLF001
+    _SageMakerContainer._get_compose_cmd_prefix = staticmethod(compose_command)  # noqa: SLF001
+
+
+class _Telemetry:
+    """Sends the SDK's telemetry, but not from local mode, which needs no AWS, nor where the settings say no."""
+
+    def __init__(self, send: Any) -> None:
+        self._send = send
+
+    def __call__(self, status: int, feature_list: list[int], session: Any, *details: Any) -> None:
+        if getattr(session, "local_mode", False) or not Settings.load().sdk_telemetry:
+            return
+        self._send(status, feature_list, session, *details)
+
+
+def _get_within_time(url: str, timeout: float) -> requests.Response | None:
+    try:
+        return requests.get(url, timeout=min(timeout, _TELEMETRY_TIMEOUT_S))
+    except requests.RequestException as error:
+        logger.debug("the SDK's telemetry was not sent: %s", error)
+        return None
+
+
+def compose_command() -> list[str]:
+    """Return the command that runs Docker Compose: the plugin from version 2 on, else ``docker-compose``.
+
+    Raises:
+        EngineUnavailableError: There is neither.
+    """
+    if _plugin_major() >= 2:
+        return ["docker", "compose"]
+    if shutil.which("docker-compose"):
+        return ["docker-compose"]
+    raise EngineUnavailableError(
+        "local mode needs Docker Compose, and there is none",
+        hint="install the package docker-compose-plugin (or docker-compose), then try 'docker compose version'",
+    )
+
+
+def _plugin_major() -> int:
+    try:
+        answer = subprocess.run(
+            ["docker", "compose", "version", "--short"],  # noqa: S607 - whatever docker the user has
+            capture_output=True,
+            text=True,
+            timeout=_COMPOSE_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return 0
+    match = re.match(r"v?(\d+)\.", answer.stdout.strip())
+    return int(match[1]) if answer.returncode == 0 and match else 0

@@ -1,0 +1,239 @@
+"""Environment, configuration file and overrides → one frozen :class:`Settings`; nothing else looks for settings."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+import platformdirs
+
+from sagemaker_custom.errors import SettingsError
+
+_ENV_PREFIX = "SAGEMAKER_CUSTOM_"
+# A company's CA bundle is nearly always announced by one of these already.
+_CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+_PREFIX = re.compile(r"[a-z0-9]+(?:[-/][a-z0-9]+)*")
+# The SDK takes an image "sagemaker-pytorch:…" for one of AWS's of old, and its version for the framework's.
+_STOCK_PREFIXES = ("sagemaker", "sagemaker-rl")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegistryEndpoint:
+    """Send what is meant for one registry host to another address: a proxy registry, or the sandbox's."""
+
+    pattern: str
+    """Shell-style pattern over host names, for example ``*.dkr.ecr.*.amazonaws.com``."""
+    url: str
+    """``https://host[:port][/path prefix]``; ``http://`` only for a registry that you know to be without TLS."""
+
+    def matches(self, host: str) -> bool:
+        """Tell whether ``host`` is one of those that go to this endpoint."""
+        return fnmatchcase(host, self.pattern)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Settings:
+    """Everything that can be configured, with its default."""
+
+    account: str | None = None
+    """AWS account whose registry holds the extended images; default: the caller's."""
+    region: str | None = None
+    """Region; default: the boto session's."""
+    repository_prefix: str = "sagemaker-custom"
+    """Repositories are called ``<prefix>-<framework>``; has to contain ``sagemaker``, without ``_`` and ``.``."""
+    registry_endpoints: tuple[RegistryEndpoint, ...] = ()
+    """Registry hosts that are reached at another address; the first pattern that matches counts."""
+    repository_kms_key: str | None = None
+    """KMS key (ARN, id or alias) of repositories that are created here; default: AES-256."""
+    scan_on_push: bool = True
+    """Whether repositories that are created here scan each image."""
+    ca_bundle: str | None = None
+    """PEM file that the build and the registry client trust; default: ``PIP_CERT`` and its like."""
+    pip_index_url: str | None = field(default=None, repr=False)
+    """Index for pip steps; may hold credentials, which never reach the image."""
+    pip_extra_index_urls: tuple[str, ...] = field(default=(), repr=False)
+    """Further indexes for pip steps; may hold credentials."""
+    builder: str = "auto"
+    """What ``builder="auto"`` means: ``auto`` or ``docker``."""
+    cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("sagemaker-custom", appauthor=False))
+    """Folder for staged source, build logs and the like; safe to delete."""
+    registry_timeout_s: float = 60.0
+    """Seconds without a byte after which a registry request is given up."""
+    registry_attempts: int = 6
+    """How often a registry request is tried before it is given up."""
+    accept_stand_ins: bool = False
+    """Whether local mode takes the sandbox's stand-ins, which bear the names of AWS's images; the sandbox says yes."""
+    sdk_telemetry: bool = True
+    """Whether the SageMaker SDK may send its usage telemetry (never in local mode)."""
+
+    def __post_init__(self) -> None:
+        """Refuse values that would fail much later.
+
+        Raises:
+            SettingsError: A value cannot work.
+        """
+        if "sagemaker" not in self.repository_prefix or not _PREFIX.fullmatch(self.repository_prefix):
+            raise SettingsError(
+                f"repository_prefix {self.repository_prefix!r} cannot be used",
+                hint="it has to contain 'sagemaker', and only a-z 0-9 - /: training job names have no '_' and '.'",
+            )
+        if self.repository_prefix.rpartition("/")[2] in _STOCK_PREFIXES:
+            raise SettingsError(
+                f"repository_prefix {self.repository_prefix!r} would make repositories look like AWS's own to the SDK",
+                hint="take a longer one, for example 'sagemaker-custom'",
+            )
+        if self.account is not None and not re.fullmatch("[0-9]{12}", self.account):
+            raise SettingsError(
+                f"account {self.account!r} is not an AWS account id",
+                hint="write its 12 digits, in a file between quotes",
+            )
+        if self.ca_bundle is not None and not Path(self.ca_bundle).is_file():
+            raise SettingsError(f"ca_bundle {self.ca_bundle!r} is not a file", hint="name a PEM file")
+
+    @classmethod
+    def load(
+        cls,
+        env: Mapping[str, str] | None = None,
+        file: Path | None = None,
+        overrides: Mapping[str, Any] | None = None,
+    ) -> Settings:
+        """Collect the settings; what comes later wins: defaults, file, environment, ``overrides``.
+
+        Args:
+            env: Where ``SAGEMAKER_CUSTOM_<NAME>`` is looked up; default: ``os.environ``.
+            file: YAML file of settings; default: ``SAGEMAKER_CUSTOM_CONFIG``, else
+                ``sagemaker-custom/config.yaml`` in the user's configuration folder, if it is there.
+            overrides: Field names to values, as :class:`Settings` takes them.
+
+        Raises:
+            SettingsError: An unknown name or a value of the wrong kind; says where.
+        """
+        env = os.environ if env is None else env
+        values: dict[str, Any] = {}
+        ca_bundle = next((env[name] for name in _CA_VARIABLES if Path(env.get(name, "")).is_file()), None)
+        if ca_bundle:
+            values["ca_bundle"] = ca_bundle
+        values |= _from_file(env, file)
+        values |= {
+            name: _read(env[_ENV_PREFIX + name.upper()], name, _ENV_PREFIX + name.upper())
+            for name in _READERS
+            if env.get(_ENV_PREFIX + name.upper())
+        }
+        values |= {_known(name, "overrides"): value for name, value in (overrides or {}).items()}
+        return cls(**values)
+
+    def endpoint_for(self, host: str) -> str:
+        """Return the URL at which the registry ``host`` is reached."""
+        for endpoint in self.registry_endpoints:
+            if endpoint.matches(host):
+                return endpoint.url.rstrip("/")
+        return f"https://{host}"
+
+
+def _from_file(env: Mapping[str, str], file: Path | None) -> dict[str, Any]:
+    named = file or (Path(env[_ENV_PREFIX + "CONFIG"]) if env.get(_ENV_PREFIX + "CONFIG") else None)
+    path = named or Path(platformdirs.user_config_dir("sagemaker-custom", appauthor=False), "config.yaml")
+    if not path.is_file():
+        if named:
+            raise SettingsError(f"the configuration file {named} does not exist", hint="create it, or unset its name")
+        return {}
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} cannot be read: {error}", hint="it has to be a text file in UTF-8") from error
+    except yaml.YAMLError as error:
+        # The parser's own message quotes the line, which may hold a password.
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise SettingsError(f"{path}{line}: this is not YAML", hint="write one 'name: value' a line") from None
+    if not isinstance(document, dict):
+        raise SettingsError(f"{path} has to map setting names to values", hint="write one 'name: value' a line")
+    return {name: _read(value, _known(str(name), str(path)), f"{path}: {name}") for name, value in document.items()}
+
+
+def _known(name: str, where: str) -> str:
+    if name in _READERS:
+        return name
+    near = get_close_matches(name, _READERS, n=1)
+    raise SettingsError(
+        f"{where}: there is no setting {name!r}",
+        hint=f"did you mean {near[0]!r}?" if near else f"the settings are {', '.join(sorted(_READERS))}",
+    )
+
+
+def _read(value: object, name: str, where: str) -> Any:
+    try:
+        return _READERS[name](value)
+    except (TypeError, ValueError) as error:
+        shown = "what it is" if name.startswith("pip_") else repr(value)  # an index URL may hold a password
+        raise SettingsError(f"{where} cannot be {shown}: {error}", hint="see docs/reference/settings.md") from error
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return str(value)
+    raise TypeError("it has to be a text")
+
+
+def _flag(value: object) -> bool:
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    word = str(value).lower()
+    if word not in words:
+        raise ValueError("it has to be true or false")
+    return words[word]
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        return tuple(value.split())
+    if isinstance(value, list):
+        return tuple(_text(item) for item in value)
+    raise TypeError("it has to be a list, or words with spaces between them")
+
+
+def _endpoints(value: object) -> tuple[RegistryEndpoint, ...]:
+    pairs = dict(item.partition("=")[::2] for item in value.split()) if isinstance(value, str) else value
+    if not isinstance(pairs, dict):
+        raise TypeError("it has to map host patterns to URLs")
+    endpoints = tuple(RegistryEndpoint(pattern=str(host), url=str(url)) for host, url in pairs.items())
+    for endpoint in endpoints:
+        if not endpoint.url.startswith(("http://", "https://")):
+            raise ValueError(f"{endpoint.url!r} has to begin with https:// or http://")
+    return endpoints
+
+
+def _number(value: object) -> float:
+    number = float(str(value))
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError("it has to be a number of seconds above 0")
+    return number
+
+
+def _count(value: object) -> int:
+    number = int(str(value))
+    if number < 1:
+        raise ValueError("it has to be at least 1")
+    return number
+
+
+_SPECIAL_READERS: dict[str, Callable[[object], Any]] = {
+    "registry_endpoints": _endpoints,
+    "scan_on_push": _flag,
+    "accept_stand_ins": _flag,
+    "sdk_telemetry": _flag,
+    "pip_extra_index_urls": _texts,
+    "registry_timeout_s": _number,
+    "registry_attempts": _count,
+}
+_READERS: dict[str, Callable[[object], Any]] = {
+    item.name: _SPECIAL_READERS.get(item.name, _text) for item in fields(Settings)
+}

@@ -1,0 +1,238 @@
+"""Training or inference code → an archive in an object store, or a folder for local mode, named after its content."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from rich.filesize import decimal
+
+from sagemaker_custom.archive import Entry, collect, content_digest, copy_tree, script_name, write_tar_gz
+from sagemaker_custom.errors import SourceError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from sagemaker_custom.progress import Progress, Task
+
+logger = logging.getLogger(__name__)
+
+# With network isolation the containers look for the code under this very name.
+_ARCHIVE_NAME = "sourcedir.tar.gz"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceBundle:
+    """What is packed, and the digest that names it."""
+
+    entries: tuple[Entry, ...]
+    digest: str
+    """64 hexadecimal digits: sha256 of the archive before compression."""
+    script_name: str | None
+    """The entry point in the archive; ``None`` where none was given."""
+    size: int
+    """Bytes of all files, before compression."""
+    files: int
+    """How many files there are."""
+
+
+class ObjectInfo(Protocol):
+    """What a store says about an object."""
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+
+    @property
+    def kms_key(self) -> str | None:
+        """ARN of the KMS key it is encrypted with, if it is."""
+
+
+class ObjectStore(Protocol):
+    """The part of S3 that an upload needs."""
+
+    def exists(self, bucket: str, key: str, *, expected_owner: str | None) -> ObjectInfo | None:
+        """Return what is known about an object, ``None`` if it is not there.
+
+        Args:
+            bucket: Where to look.
+            key: Name of the object.
+            expected_owner: Account that has to own the bucket, where that matters.
+        """
+
+    def put_file(
+        self,
+        bucket: str,
+        key: str,
+        path: Path,
+        *,
+        kms_key: str | None,
+        encrypt: bool,
+        expected_owner: str | None,
+        task: Task,
+    ) -> None:
+        """Upload a file.
+
+        Args:
+            bucket: Where to.
+            key: Name of the object.
+            path: What to upload.
+            kms_key: To encrypt with.
+            encrypt: Without a ``kms_key``: whether the account's default KMS key for S3 encrypts the object.
+            expected_owner: Account that has to own the bucket, where that matters.
+            task: Is advanced by each byte sent.
+        """
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SourceDestination:
+    """Where archives go, and how they are protected there."""
+
+    bucket: str
+    prefix: str
+    """Of the keys, with or without slashes at its ends; may be empty."""
+    kms_key: str | None = None
+    """Id or ARN. With an alias each call uploads anew, as S3 names keys by ARN and the two cannot be compared."""
+    encrypt: bool = True
+    """Without a ``kms_key``: whether to encrypt with the account's default KMS key for S3."""
+    expected_owner: str | None = None
+    """Account that has to own the bucket: somebody else may have taken a predictable bucket name."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UploadedSource:
+    """Where the code is now."""
+
+    uri: str
+    """``s3://…/sourcedir.tar.gz``."""
+    script_name: str | None
+    """The entry point in the archive."""
+    uploaded_bytes: int
+    """0 if the archive was there already."""
+
+
+def bundle(
+    entry_point: str | None, source_dir: str | Path | None, dependencies: Sequence[str | Path] = ()
+) -> SourceBundle:
+    """List and hash what is to be packed; nothing is written.
+
+    Args:
+        entry_point: The script; with a ``source_dir``, a path inside it.
+        source_dir: A local folder; ``None`` to pack the script alone.
+        dependencies: Files and folders to add at the top level.
+
+    Raises:
+        SourceError: The code cannot be packed.
+    """
+    entries = collect(entry_point, source_dir, dependencies)
+    return SourceBundle(
+        entries=entries,
+        digest=content_digest(entries),
+        script_name=script_name(entry_point, source_dir) if entry_point else None,
+        size=sum(entry.size for entry in entries),
+        files=sum(entry.kind == "file" for entry in entries),
+    )
+
+
+def upload(
+    bundle: SourceBundle,
+    destination: SourceDestination,
+    *,
+    store: ObjectStore,
+    progress: Progress,
+    workspace: Path | None = None,
+) -> UploadedSource:
+    """Make sure that the archive is in the store; pack and send it only if it is not.
+
+    Args:
+        bundle: What to upload.
+        destination: Where to.
+        store: Does the upload.
+        progress: Is told which of the two happened.
+        workspace: Folder for the temporary archive; by default that of the system.
+
+    Raises:
+        SourceError: The code changed since it was bundled, or there is no space for the archive.
+    """
+    prefix = destination.prefix.strip("/")
+    key = f"{prefix}/{bundle.digest}/{_ARCHIVE_NAME}" if prefix else f"{bundle.digest}/{_ARCHIVE_NAME}"
+    uri = f"s3://{destination.bucket}/{key}"
+    found = store.exists(destination.bucket, key, expected_owner=destination.expected_owner)
+    if found is not None and _has_key(found, destination.kms_key):
+        progress.step(f"source ({bundle.files} files, {decimal(found.size)} packed) already at {uri}")
+        return UploadedSource(uri=uri, script_name=bundle.script_name, uploaded_bytes=0)
+    if found is not None:
+        logger.info("%s is encrypted with %s, not with %s", uri, found.kms_key, destination.kms_key)
+    progress.step(f"packing source: {bundle.files} files, {decimal(bundle.size)}")
+    with _temporary_folder(workspace) as folder:
+        path = Path(folder, _ARCHIVE_NAME)
+        size = _pack(bundle, path)
+        progress.step(f"uploading source ({decimal(size)}) to {uri}")
+        store.put_file(
+            destination.bucket,
+            key,
+            path,
+            kms_key=destination.kms_key,
+            encrypt=destination.encrypt,
+            expected_owner=destination.expected_owner,
+            task=progress.task("uploading source", total=size),
+        )
+    return UploadedSource(uri=uri, script_name=bundle.script_name, uploaded_bytes=size)
+
+
+def stage(bundle: SourceBundle, cache_dir: Path) -> Path:
+    """Lay the code out as a folder for local mode, or find it laid out already.
+
+    The folder is shared by all runs of the same code: containers get it read-only, or a copy of it.
+
+    Args:
+        bundle: What to lay out.
+        cache_dir: The folder becomes ``source/<digest>`` in it.
+
+    Raises:
+        SourceError: The code changed since it was bundled, or there is no space for it.
+    """
+    target = cache_dir / "source" / bundle.digest
+    if target.is_dir():
+        return target
+    try:
+        copy_tree(bundle.entries, target, digest=bundle.digest)
+    except FileExistsError:
+        logger.debug("another process has laid out %s", target)
+    except OSError as error:
+        raise SourceError(
+            f"cannot lay the source out in {cache_dir}: {error.strerror}",
+            hint="free some space, or name another folder",
+        ) from error
+    return target
+
+
+def _has_key(found: ObjectInfo, kms_key: str | None) -> bool:
+    if kms_key is None:
+        return True
+    return found.kms_key is not None and (found.kms_key == kms_key or found.kms_key.endswith(f":key/{kms_key}"))
+
+
+def _temporary_folder(workspace: Path | None) -> tempfile.TemporaryDirectory[str]:
+    try:
+        return tempfile.TemporaryDirectory(prefix="sagemaker-custom-", dir=workspace)
+    except OSError as error:
+        raise _unwritable(workspace or "the temporary folder", error) from error
+
+
+def _pack(bundle: SourceBundle, path: Path) -> int:
+    try:
+        with path.open("wb") as file:
+            return write_tar_gz(bundle.entries, file, digest=bundle.digest)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+
+
+def _unwritable(where: str | Path, error: OSError) -> SourceError:
+    return SourceError(
+        f"cannot write the source archive to {where}: {error.strerror}",
+        hint="free some space there, or let TMPDIR name another folder",
+    )

@@ -1,0 +1,273 @@
+"""Settings and a boto3 session → the real parts, put together; the only composition root."""
+
+from __future__ import annotations
+
+import logging
+import os
+import secrets
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sagemaker_custom import catalog as catalogs
+from sagemaker_custom._version import __version__
+from sagemaker_custom.errors import CredentialsError, InvalidReferenceError, SettingsError, UsageError
+from sagemaker_custom.plan import BuildPlan, EngineTarget, PipIndexes, RegistryTarget, make_plan
+from sagemaker_custom.progress import Progress, terminal_progress
+from sagemaker_custom.provision import check_policy, ensure_image
+from sagemaker_custom.reference import ImageReference, RegistryCredentials
+from sagemaker_custom.resolve import resolve
+from sagemaker_custom.settings import Settings
+from sagemaker_custom.spec import ImageSpec
+
+if TYPE_CHECKING:
+    import boto3
+
+    from sagemaker_custom.aws import Aws
+    from sagemaker_custom.builders import ImageBuilder, ImageStore
+    from sagemaker_custom.builders.docker_engine import DockerEngine
+    from sagemaker_custom.registry import RegistryClient
+
+logger = logging.getLogger(__name__)
+
+BUILDERS = ("auto", "docker")
+DEFAULT_LOCAL_REGION = "us-east-1"
+"""Whose copy of a base image local mode takes when no region is configured."""
+
+
+class Parts:
+    """The real parts for one caller; each is made when it is first needed.
+
+    Args:
+        session: Of boto3; default: the environment's.
+        settings: Default: the environment's and the configuration file's.
+        region: Default: the settings', else the session's.
+        progress: Opens the display for a piece of work; default: bars on a terminal, else plain lines.
+    """
+
+    def __init__(
+        self,
+        *,
+        session: boto3.Session | None = None,
+        settings: Settings | None = None,
+        region: str | None = None,
+        progress: Callable[[], AbstractContextManager[Progress]] = terminal_progress,
+    ) -> None:
+        self.settings = settings or Settings.load()
+        self._session = session
+        self._region = region or self.settings.region
+        self._progress = progress
+
+    @cached_property
+    def catalog(self) -> catalogs.Catalog:
+        """The image catalog."""
+        return catalogs.load()
+
+    @cached_property
+    def aws(self) -> Aws:
+        """AWS, as the session's caller."""
+        from sagemaker_custom.aws import Aws, open_session
+
+        return Aws(self._session or open_session(), region=self._region)
+
+    def object_store(self, s3_client: Any) -> Aws:
+        """Return AWS with a ready-made S3 client, for example one with an endpoint of its own; ``None`` for none."""
+        from sagemaker_custom.aws import Aws, open_session
+
+        return Aws(self._session or open_session(), region=self._region, s3_client=s3_client)
+
+    def plan(
+        self, spec: ImageSpec, *, local: bool = False, region: str | None = None, account: str | None = None
+    ) -> BuildPlan:
+        """Say what would be used or built.
+
+        Args:
+            spec: What is wanted.
+            local: Whether for local mode: a bare tag, no registry, no account.
+            region: Default: the one of these parts.
+            account: Whose registry holds extended images; default: the settings', else the caller's.
+
+        Raises:
+            ImageNotInCatalogError: The catalog has no such image.
+            CredentialsError: The account has to be asked for, and there are no credentials.
+        """
+        resolution = resolve(spec, self.catalog)
+        needs_account = bool(spec.extras) and not local
+        return make_plan(
+            spec,
+            resolution,
+            partitions=self.catalog.partitions,
+            region=self._region_for(region, local=local),
+            target=RegistryTarget(account=account or self.settings.account or self.aws.account_id())
+            if needs_account
+            else EngineTarget(),
+            repository_prefix=self.settings.repository_prefix,
+            pip_indexes=PipIndexes(
+                index_url=self.settings.pip_index_url, extra_index_urls=self.settings.pip_extra_index_urls
+            ),
+        )
+
+    def _region_for(self, region: str | None, *, local: bool) -> str:
+        if region or self._region:
+            return region or self._region or ""
+        try:
+            return self.aws.region
+        except (SettingsError, CredentialsError):
+            if local:
+                return DEFAULT_LOCAL_REGION
+            raise
+
+    def ensure(self, plan: BuildPlan, *, policy: str = "if-missing", builder: str = "auto") -> ImageReference:
+        """Make sure that the image of ``plan`` exists; see :func:`sagemaker_custom.provision.ensure_image`."""
+        check_builder(builder)
+        with self._progress() as progress:
+            return ensure_image(
+                plan,
+                policy=check_policy(policy),
+                store=self._store(plan),
+                builder=lambda: self._builder(builder, progress),
+                revision=lambda: datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ"),
+                progress=progress,
+            )
+
+    def progress(self) -> AbstractContextManager[Progress]:
+        """Open the display for a piece of work."""
+        return self._progress()
+
+    @cached_property
+    def engine(self) -> DockerEngine:
+        """The local Docker Engine."""
+        from sagemaker_custom.builders.docker_engine import DockerEngine, engine_address, open_client
+
+        # The docker command and SDK are told by the environment which engine to use, so it is handed on whole.
+        environment = dict(os.environ)
+        address = engine_address(environment)
+        return DockerEngine(lambda: open_client(address, environment), address=address)
+
+    @cached_property
+    def registry(self) -> RegistryClient:
+        """The client for image registries."""
+        from sagemaker_custom.registry import RegistryClient, RequestsTransport
+
+        return RegistryClient(
+            transport=RequestsTransport(ca_bundle=self.settings.ca_bundle, timeout_s=self.settings.registry_timeout_s),
+            credentials=self.registry_credentials,
+            endpoint_for=self.settings.endpoint_for,
+            attempts=self.settings.registry_attempts,
+        )
+
+    def registry_credentials(self, host: str) -> RegistryCredentials | None:
+        """Return what opens the registry ``host``: ECR's token, else what ``docker login`` stored, else nothing."""
+        try:
+            ecr = ImageReference(registry=host, repository="any").ecr
+        except InvalidReferenceError:
+            ecr = None
+        if ecr:
+            return self.aws.registry_credentials(account=ecr.account, region=ecr.region)
+        return _docker_login(host)
+
+    def _store(self, plan: BuildPlan) -> ImageStore:
+        from sagemaker_custom.builders.store import EngineStore, RegistryStore
+
+        if plan.is_local:
+            return EngineStore(self.engine, accept_stand_ins=self.settings.accept_stand_ins)
+        return RegistryStore(self.registry)
+
+    def _builder(self, builder: str, progress: Progress) -> ImageBuilder:
+        from sagemaker_custom.builders.buildkit import choose_route, docker_commands
+        from sagemaker_custom.builders.commands import SubprocessRunner
+        from sagemaker_custom.builders.docker import DockerBuilder
+        from sagemaker_custom.builders.endpoints import Endpoints
+
+        wanted = self.settings.builder if builder == "auto" else builder
+        check_builder(wanted)
+        why = "it runs every kind of step" if wanted == "auto" else "asked for"
+        progress.log(f"builder docker: {why}")
+        environment = dict(os.environ)
+        return DockerBuilder(
+            self.engine,
+            registry=self.registry,
+            endpoints=Endpoints(endpoint_for=self.settings.endpoint_for, credentials=self.registry_credentials),
+            choose_route=lambda: choose_route(
+                self.engine,
+                programs=docker_commands(environment.get("PATH", "")),
+                runner=SubprocessRunner(),
+                environment=environment,
+            ),
+            ensure_repository=self._ensure_repository,
+            remove_tag=self._remove_tag,
+            ca_bundle=self.settings.ca_bundle,
+            log_dir=Path(self.settings.cache_dir, "logs"),
+            version=__version__,
+            token=lambda: secrets.token_hex(4),
+            clock=lambda: datetime.now(timezone.utc),
+            progress=progress,
+        )
+
+    def _ensure_repository(self, reference: ImageReference) -> None:
+        if reference.ecr:
+            self.aws.ensure_repository(
+                reference.repository,
+                region=reference.ecr.region,
+                account=reference.ecr.account,
+                kms_key=self.settings.repository_kms_key,
+                scan_on_push=self.settings.scan_on_push,
+            )
+
+    def _remove_tag(self, reference: ImageReference) -> None:
+        is_mapped = self.settings.endpoint_for(reference.registry or "") != f"https://{reference.registry}"
+        if reference.ecr and not is_mapped:
+            self.aws.remove_tag(
+                reference.repository,
+                reference.tag or "",
+                region=reference.ecr.region,
+                account=reference.ecr.account,
+            )
+        else:
+            self.registry.remove_tag(reference)
+
+
+def check_builder(builder: str) -> None:
+    """Refuse a builder that does not exist.
+
+    Raises:
+        UsageError: It does not.
+    """
+    if builder not in BUILDERS:
+        raise UsageError(f"builder={builder!r} is not a builder", hint=f"write one of {', '.join(map(repr, BUILDERS))}")
+
+
+def _docker_login(host: str) -> RegistryCredentials | None:
+    from docker import auth, errors
+
+    try:
+        stored = auth.load_config().resolve_authconfig(host)
+    except errors.DockerException as error:
+        logger.warning("docker's stored credentials for %s cannot be read: %s", host, error)
+        return None
+    if not stored:
+        return None
+    if stored.get("IdentityToken"):
+        return RegistryCredentials(username="<token>", password=stored["IdentityToken"])
+    return RegistryCredentials(username=stored.get("Username", ""), password=stored.get("Password", ""))
+
+
+def with_defaults(spec: ImageSpec, catalog: catalogs.Catalog) -> ImageSpec:
+    """Fill in the version and Python that are used when none are named.
+
+    Without a version it is the newest one that AWS publishes for both training and inference, so that what is
+    trained can be served.
+    """
+    images = catalog.frameworks.get(spec.framework, ())
+    if spec.version is None and images:
+        scopes: dict[str, set[str]] = {"training": set(), "inference": set()}
+        for image in images:
+            scopes.setdefault(image.image_scope, set()).add(image.version)
+        pairs = [image for image in images if image.version in scopes["training"] & scopes["inference"]]
+        newest = max(pairs or images, key=lambda image: image.release)
+        spec = replace(spec, version=newest.version)
+    return spec

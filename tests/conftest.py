@@ -1,0 +1,32 @@
+"""What every test shares: the fakes on the path, no settings of the person who runs it, no sockets in unit tests."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+
+settings.register_profile("any-machine", deadline=None, print_blob=True)
+settings.load_profile("any-machine")
+# Before anything imports the SDK, which warns at import.
+os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
+
+for folder in ("", "functional", "integration"):
+    sys.path.insert(0, str(Path(__file__).parent / folder))
+
+
+@pytest.fixture(autouse=True)
+def _nobodys_settings(monkeypatch, tmp_path_factory):
+    """Hide the configuration of whoever runs the tests."""
+    for name in list(os.environ):
+        if name.startswith(("SAGEMAKER_CUSTOM_", "AWS_")) and name != "AWS_CA_BUNDLE":
+            monkeypatch.delenv(name)
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(home / ".cache"))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("SAGEMAKER_SUPPRESS_V2_WARNING", "1")

@@ -1,0 +1,121 @@
+"""A small AWS for functional tests: moto behind a boto session, and a real registry process for ECR's hosts."""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from contextlib import ExitStack
+from pathlib import Path
+
+from registry_process import running_registry
+from sagemaker.session import Session
+
+from sagemaker_custom.oci import DOCKER_CONFIG, DOCKER_MANIFEST
+from sagemaker_custom.reference import digest_of
+from sagemaker_custom.registry import Manifest
+from sagemaker_custom.sandbox.aws import SandboxAws
+from sagemaker_custom.settings import RegistryEndpoint, Settings
+from sagemaker_custom.wiring import Parts
+
+
+class Cloud:
+    """Everything that the SDK's classes talk to."""
+
+    bucket = "sagemaker-us-east-1-123456789012"
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder / "registry"
+        self._folder.mkdir()
+        self._cache = folder / "cache"
+        self._context = ExitStack()
+        self._registry = ExitStack()
+
+    def __enter__(self):
+        aws = self._context.enter_context(SandboxAws())
+        registry = self._registry.enter_context(running_registry(self._folder))
+        self.boto_session = aws.boto_session()
+        self.settings = Settings(
+            registry_endpoints=(RegistryEndpoint(pattern="*.dkr.ecr.*", url=registry.url),),
+            cache_dir=str(self._cache),
+            registry_attempts=1,
+            sdk_telemetry=False,
+        )
+        self.session = self.new_session()
+        self.create_bucket(self.bucket)
+        return self
+
+    def __exit__(self, *exc_info):
+        self.stop_registry()
+        self._context.close()
+
+    def stop_registry(self):
+        self._registry.close()
+
+    def new_session(self, **arguments):
+        return Session(boto_session=self.boto_session, **arguments)
+
+    @property
+    def s3(self):
+        return self.boto_session.client("s3")
+
+    @property
+    def sagemaker(self):
+        return self.boto_session.client("sagemaker")
+
+    def create_bucket(self, name):
+        self.s3.create_bucket(Bucket=name)
+
+    def objects(self, bucket=None):
+        listed = self.s3.list_objects_v2(Bucket=bucket or self.bucket).get("Contents", [])
+        return [item["Key"] for item in listed]
+
+    def head(self, bucket, key):
+        return self.s3.head_object(Bucket=bucket, Key=key)
+
+    def download(self, key):
+        return io.BytesIO(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+
+    def download_uri(self, uri):
+        return self.download(uri.removeprefix(f"s3://{self.bucket}/"))
+
+    def push(self, plan):
+        """Put an image without layers, but with the plan's labels, where the plan wants one."""
+        client = Parts(session=self.boto_session, settings=self.settings).registry
+        config = json.dumps(
+            {
+                "architecture": "amd64",
+                "os": "linux",
+                "config": {"Labels": plan.labels},
+                "rootfs": {"type": "layers", "diff_ids": []},
+            }
+        ).encode()
+        client.upload_blob(plan.reference, digest_of(config), len(config), lambda: io.BytesIO(config))
+        described = {"mediaType": DOCKER_CONFIG, "size": len(config), "digest": digest_of(config)}
+        content = json.dumps(
+            {"schemaVersion": 2, "mediaType": DOCKER_MANIFEST, "config": described, "layers": []}
+        ).encode()
+        client.put_manifest(plan.reference, Manifest(media_type=DOCKER_MANIFEST, content=content))
+
+    def training_job(self, estimator):
+        return self.sagemaker.describe_training_job(TrainingJobName=estimator.latest_training_job.name)
+
+    def training_jobs(self):
+        return self.sagemaker.list_training_jobs()["TrainingJobSummaries"]
+
+    def models(self):
+        return self.sagemaker.list_models()["Models"]
+
+    def leave_model(self, estimator):
+        """Put a model where the job would have left its own."""
+        buffer = io.BytesIO()
+        with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
+            archive.addfile(tarfile.TarInfo("model.pth"))
+        key = estimator.model_data.removeprefix(f"s3://{self.bucket}/")
+        self.s3.put_object(Bucket=self.bucket, Key=key, Body=buffer.getvalue())
+
+    def model_of(self, predictor):
+        endpoint = self.sagemaker.describe_endpoint(EndpointName=predictor.endpoint_name)
+        config = self.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
+        name = config["ProductionVariants"][0]["ModelName"]
+        return self.sagemaker.describe_model(ModelName=name)["PrimaryContainer"]

@@ -1,0 +1,126 @@
+"""Local mode asks AWS for nothing: there are no credentials, no region, and no network in these tests."""
+
+from __future__ import annotations
+
+import gc
+import json
+from pathlib import Path
+
+import boto3
+import pytest
+from sagemaker.local import LocalSession
+
+from sagemaker_custom import CustomLocalSession, CustomPyTorch, CustomPyTorchModel
+from sagemaker_custom.errors import SourceError
+from sagemaker_custom.sdk_v2.local import _escaped
+
+
+@pytest.fixture
+def code(tmp_path):
+    folder = tmp_path / "code"
+    (folder / "jobs").mkdir(parents=True)
+    (folder / "jobs" / "train.py").write_text("print('training')\n")
+    (folder / "notes.secret").write_text("x")
+    (folder / ".sagemakerignore").write_text("*.secret\n")
+    library = tmp_path / "library"
+    library.mkdir()
+    (library / "part.py").write_text("x = 1\n")
+    return folder
+
+
+def estimator_for(code, **arguments):
+    return CustomPyTorch(
+        entry_point="jobs/train.py",
+        source_dir=str(code),
+        framework_version="2.3",
+        py_version="py311",
+        extras=["faiss"],
+        instance_type="local",
+        instance_count=1,
+        **arguments,
+    )
+
+
+def test_estimator_needs_neither_role_nor_region_nor_credentials(code):
+    estimator = estimator_for(code)
+    assert isinstance(estimator.sagemaker_session, CustomLocalSession)
+    plan = estimator.plan_image()
+    assert plan.is_local
+    assert str(plan.reference).startswith("sagemaker-custom-pytorch:2.3.0-training-cpu-py311-faiss-")
+    assert estimator.training_image_uri() == str(plan.reference)
+
+
+def test_gpu_is_another_image(code):
+    plan = estimator_for(code).plan_image(instance_type="local_gpu")
+    assert "-training-gpu-py311-cu121-faiss-" in str(plan.reference)
+
+
+def test_container_gets_a_private_folder_with_dependencies_and_without_ignored_files(code, tmp_path):
+    estimator = estimator_for(code, dependencies=[str(tmp_path / "library")])
+    estimator._prepare_for_training()
+    parameters = {name: json.loads(value) for name, value in estimator.hyperparameters().items()}
+    folder = Path(parameters["sagemaker_submit_directory"].removeprefix("file://"))
+    files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    assert files == ["jobs/train.py", "library/part.py"]
+    assert parameters["sagemaker_program"] == "jobs/train.py"
+    assert folder != code
+
+
+def test_estimator_keeps_the_users_own_paths(code):
+    estimator = estimator_for(code)
+    estimator._prepare_for_training()
+    assert (estimator.source_dir, estimator.entry_point) == (str(code), "jobs/train.py")
+
+
+def test_private_folder_goes_with_the_estimator(code):
+    estimator = estimator_for(code)
+    estimator._prepare_for_training()
+    folder = estimator._workspace.path
+    assert folder.is_dir()
+    del estimator
+    gc.collect()
+    assert not folder.exists()
+
+
+def test_bad_code_is_told_before_the_engine_is_asked(code, monkeypatch):
+    monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+    estimator = estimator_for(code)
+    (code / "jobs" / "train.py").unlink()
+    with pytest.raises(SourceError, match=r"jobs/train\.py"):
+        estimator.fit()
+
+
+def test_session_of_the_user_is_taken_over_with_what_is_set_on_it(code):
+    session = LocalSession(boto_session=boto3.Session(region_name="eu-west-1"), default_bucket="mine")
+    session.config = {"local": {"local_code": True, "serving_port": 9090}}
+    estimator = estimator_for(code, sagemaker_session=session)
+    taken = estimator.sagemaker_session
+    assert isinstance(taken, CustomLocalSession)
+    assert taken.boto_region_name == "eu-west-1"
+    assert taken.sagemaker_runtime_client.serving_port == 9090
+    assert taken._default_bucket_name_override == "mine"
+
+
+def test_session_without_local_code_is_respected(code):
+    session = LocalSession(boto_session=boto3.Session(region_name="eu-west-1"))
+    session.config = {"local": {"local_code": False}}
+    assert not estimator_for(code, sagemaker_session=session).sagemaker_session.uses_local_code
+
+
+def test_model_with_local_files_asks_for_no_bucket(code, tmp_path):
+    model = CustomPyTorchModel(
+        f"file://{tmp_path}/model.tar.gz",
+        entry_point="jobs/train.py",
+        source_dir=str(code),
+        framework_version="2.3",
+        py_version="py311",
+    )
+    model._init_sagemaker_session_if_does_not_exist("local")
+    assert isinstance(model.sagemaker_session, CustomLocalSession)
+    assert model.role is not None
+    assert model._serves_local_files()
+
+
+def test_dollars_reach_the_container():
+    assert _escaped({"PASSWORD": "pa$word${HOME}", "COUNT": 3}) == {"PASSWORD": "pa$$word$${HOME}", "COUNT": 3}
+    assert _escaped(None) == {}

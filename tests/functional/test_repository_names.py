@@ -1,0 +1,51 @@
+"""The SDK's own parser does not take an extended image for one of AWS's."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagemaker_custom.catalog import load
+from sagemaker_custom.plan import RegistryTarget, make_plan
+from sagemaker_custom.resolve import resolve
+from sagemaker_custom.settings import Settings
+from sagemaker_custom.spec import ImageSpec, RecipeExtra
+
+
+def extended(image, prefix):
+    spec = ImageSpec(
+        framework=image.framework,
+        version=image.version,
+        py_version=image.py_version,
+        image_scope=image.image_scope,
+        processor=image.processor,
+        cuda_version=image.cuda_version,
+        extras=(RecipeExtra(name="faiss"),),
+    )
+    catalog = load()
+    return make_plan(
+        spec,
+        resolve(spec, catalog),
+        partitions=catalog.partitions,
+        region="us-east-1",
+        target=RegistryTarget(account="123456789012"),
+        repository_prefix=prefix,
+    )
+
+
+@pytest.mark.parametrize(
+    "prefix", [Settings().repository_prefix, "sagemaker/team", "team/my-sagemaker", "my-sagemaker"]
+)
+def test_extended_images_are_no_stock_images(prefix):
+    from sagemaker.fw_utils import framework_name_from_image
+
+    for image in load().frameworks["pytorch"]:
+        made = extended(image, prefix)
+        assert framework_name_from_image(str(made.reference)) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("prefix", ["sagemaker", "sagemaker-rl", "team/sagemaker"])
+def test_prefixes_that_settings_refuse_would_be_taken_for_stock_images(prefix):
+    from sagemaker.fw_utils import framework_name_from_image
+
+    image = load().frameworks["pytorch"][0]
+    assert framework_name_from_image(str(extended(image, prefix).reference))[0] == "pytorch"

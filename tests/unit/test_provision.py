@@ -1,0 +1,133 @@
+"""The image flow: what is asked, what is built, and what is only said."""
+
+from __future__ import annotations
+
+import pytest
+from fakes.builders import FakeStore, RecordingBuilder, RecordingProgress
+
+from sagemaker_custom import catalog
+from sagemaker_custom.errors import ImageMissingError, RegistryUnavailableError, TagConflictError, UsageError
+from sagemaker_custom.plan import EngineTarget, RegistryTarget, make_plan
+from sagemaker_custom.provision import build_command, check_policy, ensure_image
+from sagemaker_custom.requirements import read_extras
+from sagemaker_custom.resolve import resolve
+from sagemaker_custom.spec import ImageSpec
+
+
+def plan_for(extras, target=None):
+    known = catalog.load()
+    spec = ImageSpec(framework="pytorch", version="2.3", py_version="py311", extras=read_extras(extras))
+    return make_plan(
+        spec,
+        resolve(spec, known),
+        partitions=known.partitions,
+        region="eu-west-1",
+        target=target or RegistryTarget(account="123456789012"),
+        repository_prefix="sagemaker-custom",
+    )
+
+
+class Flow:
+    """The flow with fakes around it."""
+
+    def __init__(self) -> None:
+        self.store = FakeStore()
+        self.builder = RecordingBuilder(self.store)
+        self.progress = RecordingProgress()
+
+    def run(self, plan, policy="if-missing"):
+        return ensure_image(
+            plan,
+            policy=policy,
+            store=self.store,
+            builder=lambda: self.builder,
+            revision=lambda: "20261121T101500Z",
+            progress=self.progress,
+        )
+
+
+def test_stock_image_asks_nobody_and_builds_nothing():
+    flow, plan = Flow(), plan_for([])
+    assert flow.run(plan) == plan.base_reference
+    assert flow.store.asked == []
+    assert flow.builder.built == []
+
+
+def test_missing_image_is_built_once_and_then_found():
+    flow, plan = Flow(), plan_for(["faiss"])
+    assert flow.run(plan) == plan.reference
+    assert flow.run(plan) == plan.reference
+    assert flow.builder.built == [(plan, False)]
+    assert flow.progress.steps == [f"image {plan.reference} is there, nothing to build"]
+
+
+def test_never_raises_with_the_image_and_the_command_that_builds_it():
+    flow, plan = Flow(), plan_for(["faiss"])
+    with pytest.raises(ImageMissingError) as caught:
+        flow.run(plan, "never")
+    assert str(caught.value) == (
+        f'the image {plan.reference} does not exist, and build="never" forbids building it\n'
+        "  -> build it with: sagemaker-custom build pytorch --version 2.3.0 --py-version py311 --image-scope training "
+        "--processor cpu --extra faiss --region eu-west-1 --account 123456789012"
+    )
+    assert flow.builder.built == []
+
+
+def test_never_uses_an_image_that_is_there():
+    flow, plan = Flow(), plan_for(["faiss"])
+    flow.store.put(plan)
+    assert flow.run(plan, "never") == plan.reference
+
+
+def test_always_never_gives_the_old_image_but_a_fresh_one_under_a_tag_of_its_own():
+    flow, plan = Flow(), plan_for(["faiss"])
+    flow.store.put(plan)
+    reference = flow.run(plan, "always")
+    assert reference.tag == f"{plan.reference.tag}-r20261121T101500Z"
+    [(built, fresh)] = flow.builder.built
+    assert fresh
+    assert built.fingerprint == plan.fingerprint
+    assert flow.store.find(plan.reference) is not None
+
+
+def test_always_replaces_the_bare_tag_of_local_mode():
+    flow, plan = Flow(), plan_for(["faiss"], EngineTarget())
+    assert flow.run(plan, "always") == plan.reference
+    assert flow.builder.built == [(plan, True)]
+
+
+def test_tag_with_another_fingerprint_is_neither_used_nor_replaced():
+    flow, plan = Flow(), plan_for(["faiss"])
+    flow.store.put(plan, fingerprint="0" * 64)
+    with pytest.raises(TagConflictError) as caught:
+        flow.run(plan)
+    assert f"its fingerprint label is {'0' * 64}, expected {plan.fingerprint}" in str(caught.value)
+    assert "delete the tag, or choose another repository_prefix" in str(caught.value)
+    assert flow.builder.built == []
+
+
+def test_tag_without_a_fingerprint_is_told_as_such():
+    flow, plan = Flow(), plan_for(["faiss"])
+    flow.store.put(plan, fingerprint=None)
+    with pytest.raises(TagConflictError, match="its fingerprint label is missing"):
+        flow.run(plan)
+
+
+def test_unknown_is_not_taken_for_missing():
+    flow, plan = Flow(), plan_for(["faiss"])
+    flow.store.failure = RegistryUnavailableError("the registry does not answer")
+    with pytest.raises(RegistryUnavailableError):
+        flow.run(plan)
+    assert flow.builder.built == []
+
+
+def test_command_of_a_local_image_says_so():
+    assert build_command(plan_for(["pip:umap-learn>=0.5"], EngineTarget())).endswith(
+        "--extra 'pip:umap-learn>=0.5' --local"
+    )
+
+
+def test_policy_that_does_not_exist_is_refused_with_those_that_do():
+    with pytest.raises(UsageError) as caught:
+        check_policy("sometimes")
+    assert str(caught.value) == ("build='sometimes' is not a policy\n  -> write one of 'if-missing', 'always', 'never'")
