@@ -13,7 +13,7 @@ help: ## list what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
 
 demo: $(VENV)/.installed engine ## the main job in a sandbox: build, train, serve, "deploy"
-	$(RUN) examples/digits/demo.py $(ARGS)
+	SAGEMAKER_SUPPRESS_V2_WARNING=1 $(RUN) examples/digits/demo.py $(ARGS)
 
 test: $(VENV)/.installed engine ## all tests, integration included (ARGS are handed to pytest)
 	$(RUN) -m pytest $(ARGS)
@@ -27,8 +27,8 @@ lint: $(VENV)/.installed-lint ## style, types and import contracts
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
 
-bench: $(VENV)/.installed engine ## measure, and write benchmarks/results
-	$(RUN) benchmarks/run.py $(ARGS)
+bench: $(VENV)/.installed ## measure source packing against the SDK's
+	$(RUN) benchmarks/bench_source.py $(ARGS)
 
 engine: $(VENV)/.installed
 	@$(RUN) -m sagemaker_custom.sandbox.engine

@@ -130,7 +130,7 @@ class Parts:
                 policy=check_policy(policy),
                 store=self._store(plan),
                 builder=lambda: self._builder(builder, progress),
-                revision=lambda: datetime.now(timezone.utc).strftime("%Y%m%dT%H%M%SZ"),
+                revision=lambda: f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
                 progress=progress,
             )
 
@@ -201,6 +201,7 @@ class Parts:
             ensure_repository=self._ensure_repository,
             remove_tag=self._remove_tag,
             ca_bundle=self.settings.ca_bundle,
+            accept_stand_ins=self.settings.accept_stand_ins,
             log_dir=Path(self.settings.cache_dir, "logs"),
             version=__version__,
             token=lambda: secrets.token_hex(4),

@@ -20,12 +20,14 @@ from sagemaker_custom.builders.promotion import promote
 from sagemaker_custom.builders.route import BuildRequest, RouteChoice
 from sagemaker_custom.dockerfile import BuildEnvironment, render
 from sagemaker_custom.errors import (
+    BaseImageError,
     BuildError,
+    CredentialsError,
     RegistryAccessDeniedError,
     SageMakerCustomError,
     VerificationError,
 )
-from sagemaker_custom.plan import LABEL_PREFIX, BuildPlan
+from sagemaker_custom.plan import LABEL_PREFIX, STAND_IN_LABEL, BuildPlan
 from sagemaker_custom.progress import NoProgress, Progress
 from sagemaker_custom.reference import Digest, ImageReference
 from sagemaker_custom.registry import RegistryClient
@@ -62,6 +64,7 @@ class DockerBuilder:
         ensure_repository: Creates the repository of a reference unless it is there.
         remove_tag: Removes a staging tag where the registry can.
         ca_bundle: PEM file that the build trusts.
+        accept_stand_ins: Whether local mode takes a base of the engine that stands in for AWS's.
         log_dir: Where build logs are kept, the newest of them.
         version: Of this package, for the image's label.
         token: Gives eight random hexadecimal digits, which no other process gives.
@@ -83,6 +86,7 @@ class DockerBuilder:
         token: Callable[[], str],
         clock: Callable[[], datetime],
         ca_bundle: str | None = None,
+        accept_stand_ins: bool = False,
         progress: Progress | None = None,
     ) -> None:
         self._engine = engine
@@ -96,6 +100,7 @@ class DockerBuilder:
         self._token = token
         self._clock = clock
         self._ca_bundle = ca_bundle
+        self._accept_stand_ins = accept_stand_ins
         self._progress = progress or NoProgress()
         self._listings: dict[str, Mapping[str, str]] = {}
 
@@ -104,7 +109,7 @@ class DockerBuilder:
         needs_pip = any(isinstance(step, PipStep) for step in plan.steps)
         entries = index_logins.logins(plan.pip_indexes.urls) if needs_pip else ()
         with ExitStack() as cleanup:
-            base = self._base(plan, fresh=fresh)
+            base = self._base(plan)
             log = cleanup.enter_context(self._log(plan, index_logins.secrets(entries)))
             with _explained(log):
                 image = self._labelled_image(plan, base, index_logins.netrc(entries), log, cleanup, fresh=fresh)
@@ -120,13 +125,13 @@ class DockerBuilder:
         path = self._log_dir / f"{plan.reference.tag}-{stamp}-{self._token()}.log"
         return BuildLog(path, show=self._progress.log, secrets=secrets)
 
-    def _base(self, plan: BuildPlan, *, fresh: bool) -> _Base:
+    def _base(self, plan: BuildPlan) -> _Base:
         reference = plan.base_reference
         name = reference.with_tag(plan.base.tag)
-        if plan.is_local and not fresh:
+        if plan.is_local:
             known = self._engine.find_digest(reference.digest) if reference.digest else None
             known = known or (None if reference.digest else self._engine.find_image(str(name)))
-            if known:
+            if known and (self._accept_stand_ins or STAND_IN_LABEL not in known.labels):
                 return self._named(known, name, _digest_of(known))
         digest = self._base_digest(reference)
         image = self._engine.find_digest(digest) or self._pulled(reference.with_digest(digest), plan)
@@ -143,6 +148,12 @@ class DockerBuilder:
             digest = self._registry.find(reference)
         except RegistryAccessDeniedError as error:
             raise failures.base_denied(reference, error.message) from error
+        except CredentialsError as error:
+            raise BaseImageError(
+                f"the base image {reference} is AWS's and has to be pulled: {error.message}",
+                hint="give AWS credentials for this once (aws configure, aws sso login or AWS_PROFILE); local mode "
+                "then uses the engine's copy without asking AWS",
+            ) from error
         if digest is None:
             raise failures.base_absent(reference)
         return digest
@@ -173,7 +184,7 @@ class DockerBuilder:
             f"{LABEL_PREFIX}lock": self._lock(plan, base, built),
             f"{LABEL_PREFIX}builder": route.name,
             f"{LABEL_PREFIX}version": self._version,
-            f"{LABEL_PREFIX}verified": "commands" if plan.verify else "import",
+            f"{LABEL_PREFIX}verified": "commands" if plan.verify else "start",
         }
         # By the API, since a Dockerfile would expand '$' in values and ends lines at 64 KiB.
         context = BuildContext(

@@ -45,7 +45,7 @@ class ImageBuilder(Protocol):
 
         Args:
             plan: One that :attr:`~sagemaker_custom.plan.BuildPlan.needs_build`.
-            fresh: Pull the base again and use no cached layer.
+            fresh: Use no cached layer, and the base as its registry has it now; in local mode, as the engine has it.
 
         Returns:
             ``plan.reference``.

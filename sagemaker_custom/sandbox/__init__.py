@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Sandbox"]
 
-_ECR_HOSTS = "*.dkr.ecr.*.amazonaws.com"
+_ECR_HOSTS = "*.dkr.ecr.*"
 
 
 class Sandbox:
@@ -105,7 +105,7 @@ class Sandbox:
 
     @property
     def settings(self) -> Settings:
-        """The user's settings, with every ECR host of the ``aws`` partition sent to the local registry."""
+        """The user's settings, with every ECR host sent to the local registry."""
         endpoint = RegistryEndpoint(pattern=_ECR_HOSTS, url=self.registry_url)
         return Settings.load(
             overrides={

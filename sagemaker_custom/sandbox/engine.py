@@ -26,6 +26,7 @@ logger = logging.getLogger(__name__)
 ClientFactory = Callable[[], docker.DockerClient]
 _START_TIMEOUT_S = 60.0
 _LAST_LINES = 15
+_ANSWER_TIMEOUT_S = 1800
 _DAEMON_LOG = Path("/var/log/sagemaker-custom-dockerd.log")
 
 
@@ -128,7 +129,16 @@ class LocalHost:
         time.sleep(seconds)
 
 
-def ensure_engine(*, client_factory: ClientFactory = docker.from_env, host: Host | None = None) -> docker.DockerClient:
+def open_client() -> docker.DockerClient:
+    """Connect to the engine that the environment names; patient, as committing and pushing gigabytes take their time.
+
+    Raises:
+        DockerException: None answers.
+    """
+    return docker.from_env(timeout=_ANSWER_TIMEOUT_S)
+
+
+def ensure_engine(*, client_factory: ClientFactory = open_client, host: Host | None = None) -> docker.DockerClient:
     """Return a client of a running Docker Engine; install and start one where that is possible.
 
     Args:

@@ -10,7 +10,6 @@ import os
 import secrets
 import ssl
 import subprocess
-import sys
 import threading
 import zipfile
 from contextlib import ExitStack, contextmanager, suppress
@@ -22,6 +21,7 @@ from pathlib import Path
 import docker
 import pytest
 from fakes.example_plan import BASE, BASE_HOST, example_plan
+from registry_process import running_registry
 
 from sagemaker_custom.builders.buildkit import BuildKitRoute, choose_route, docker_commands
 from sagemaker_custom.builders.classic import ClassicRoute
@@ -43,9 +43,6 @@ from sagemaker_custom.progress import NoProgress
 from sagemaker_custom.reference import ImageReference, RegistryCredentials
 from sagemaker_custom.registry import RegistryClient, RequestsTransport
 from sagemaker_custom.resolve import PipStep
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "functional"))
-from registry_process import running_registry
 
 pytestmark = pytest.mark.docker
 
@@ -88,8 +85,7 @@ def base_id(client, tmp_path_factory):
         capture_output=True,
     )
     name, tag = _BASE_TAG.split(":")
-    with root.open("rb") as stream:
-        client.api.import_image_from_stream(stream, repository=name, tag=tag)
+    client.api.import_image_from_file(str(root), repository=name, tag=tag)
     root.unlink()
     return client.images.get(_BASE_TAG).id
 

@@ -15,6 +15,7 @@ from sagemaker_custom.builders.store import EngineStore, RegistryStore
 from sagemaker_custom.errors import (
     BaseImageError,
     BuildError,
+    CredentialsError,
     DiskFullError,
     EngineUnavailableError,
     RegistryUnavailableError,
@@ -22,7 +23,7 @@ from sagemaker_custom.errors import (
     VerificationError,
 )
 from sagemaker_custom.oci import DOCKER_MANIFEST, OCI_INDEX
-from sagemaker_custom.plan import PipIndexes
+from sagemaker_custom.plan import STAND_IN_LABEL, PipIndexes
 from sagemaker_custom.reference import RegistryCredentials
 
 _BASE_NAME = f"{BASE_HOST}/{BASE.repository}:{BASE.tag}"
@@ -43,15 +44,15 @@ class Bench:
         self.login = None
         self.endpoint_for = lambda host: f"https://{host}"
 
-    def build(self, plan, *, fresh=False):
-        client = self.registry.client()
+    def build(self, plan, *, fresh=False, registry=None):
+        client = registry or self.registry.client()
         builder = DockerBuilder(
             self.engine,
             registry=client,
             endpoints=Endpoints(endpoint_for=self.endpoint_for, credentials=lambda host: self.login),
             choose_route=self._choose_route,
             ensure_repository=lambda reference: self.engine.effects.append(f"repository {reference.repository}"),
-            remove_tag=client.remove_tag,
+            remove_tag=self.registry.client().remove_tag,
             log_dir=self.log_dir,
             version="1.2.3",
             token=lambda: "0a1b2c3d",
@@ -157,7 +158,32 @@ class TestOrder:
         bench.build(example_plan(local=True), fresh=True)
 
         assert bench.route.requests[0].no_cache
-        assert bench.engine.effects[0].startswith("pull ")
+        assert not any(effect.startswith("pull ") for effect in bench.engine.effects)
+
+    def test_stand_in_under_the_bases_name_is_not_taken_for_it(self, bench):
+        bench.engine.add(_BASE_NAME, **{STAND_IN_LABEL: "true"})
+
+        bench.build(example_plan(local=True))
+
+        assert bench.engine.effects[0].startswith(f"pull 127.0.0.1:5000/proxied/{BASE.repository}@")
+
+    def test_extended_stand_in_is_taken_only_where_the_settings_say_so(self, bench):
+        plan = example_plan(local=True)
+        bench.engine.add(str(plan.reference), **{STAND_IN_LABEL: "true"})
+
+        assert EngineStore(bench.engine).find(plan.reference) is None
+        assert EngineStore(bench.engine, accept_stand_ins=True).find(plan.reference) is not None
+
+    def test_base_that_cannot_be_pulled_for_want_of_credentials_says_whose_it_is(self, bench):
+        class NoCredentials:
+            def find(self, reference):
+                raise CredentialsError("no AWS credentials were found")
+
+        with pytest.raises(BaseImageError) as caught:
+            bench.build(example_plan(local=True), registry=NoCredentials())
+
+        assert "has to be pulled: no AWS credentials were found" in str(caught.value)
+        assert "give AWS credentials for this once" in str(caught.value)
 
 
 class TestLabels:
