@@ -5,11 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Protocol, TextIO
+from typing import TYPE_CHECKING, Literal, Protocol, TextIO, TypeAlias
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Task as RichTask
+    from rich.text import Text
     from typing_extensions import Self
+
+Unit: TypeAlias = Literal["bytes", "steps"]
+"""What a bar counts."""
 
 
 class Task(Protocol):
@@ -34,12 +39,13 @@ class Progress(Protocol):
     def log(self, line: str) -> None:
         """Pass on one line of a tool's output, without its line end."""
 
-    def task(self, text: str, *, total: int | None = None) -> Task:
+    def task(self, text: str, *, total: int | None = None, unit: Unit = "bytes") -> Task:
         """Start a bar.
 
         Args:
             text: What is being done.
-            total: Bytes or steps, where known.
+            total: How much there is, where known.
+            unit: What is counted.
         """
 
 
@@ -65,9 +71,9 @@ class NoProgress:
         """Ignore the line."""
         del line
 
-    def task(self, text: str, *, total: int | None = None) -> Task:
+    def task(self, text: str, *, total: int | None = None, unit: Unit = "bytes") -> Task:
         """Return a bar that is never drawn."""
-        del text, total
+        del text, total, unit
         return _NoTask()
 
 
@@ -89,9 +95,9 @@ class LineProgress:
         """Write the line, indented."""
         self._write(f"    {line}")
 
-    def task(self, text: str, *, total: int | None = None) -> Task:
+    def task(self, text: str, *, total: int | None = None, unit: Unit = "bytes") -> Task:
         """Write what begins; its bar is never drawn."""
-        del total
+        del total, unit
         self._write(f"  {text}")
         return _NoTask()
 
@@ -102,9 +108,9 @@ class LineProgress:
 
 
 class _RichTask:
-    def __init__(self, bars: _Bars, text: str, total: int | None) -> None:
+    def __init__(self, bars: _Bars, text: str, total: int | None, unit: Unit) -> None:
         self._bars = bars
-        self._id = bars.add(text, total)
+        self._id = bars.add(text, total, unit)
 
     def advance(self, amount: int) -> None:
         self._bars.advance(self._id, amount)
@@ -120,14 +126,19 @@ class _Bars:
     """The rich display that all bars of one :class:`ConsoleProgress` share."""
 
     def __init__(self, console: Console) -> None:
-        from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeElapsedColumn, TransferSpeedColumn
+        from rich.progress import BarColumn, ProgressColumn, TextColumn, TimeElapsedColumn
         from rich.progress import Progress as RichProgress
+
+        class Amount(ProgressColumn):
+            """What is done, of how much, and how fast."""
+
+            def render(self, task: RichTask) -> Text:
+                return _amount(task)
 
         self._display = RichProgress(
             TextColumn("  {task.description}", markup=False),
             BarColumn(bar_width=24),
-            DownloadColumn(binary_units=False),
-            TransferSpeedColumn(),
+            Amount(),
             TimeElapsedColumn(),
             console=console,
             transient=True,
@@ -139,8 +150,8 @@ class _Bars:
     def __exit__(self, *exc_info: object) -> None:
         self._display.stop()
 
-    def add(self, text: str, total: int | None) -> int:
-        return int(self._display.add_task(text, total=total))
+    def add(self, text: str, total: int | None, unit: Unit) -> int:
+        return int(self._display.add_task(text, total=total, unit=unit))
 
     def advance(self, task: int, amount: int) -> None:
         from rich.progress import TaskID
@@ -182,9 +193,20 @@ class ConsoleProgress:
         if self._show_log:
             self._console.print(f"    {_escaped(line)}", style="dim", highlight=False, soft_wrap=True)
 
-    def task(self, text: str, *, total: int | None = None) -> Task:
+    def task(self, text: str, *, total: int | None = None, unit: Unit = "bytes") -> Task:
         """Start a live bar."""
-        return _RichTask(self._bars, text, total)
+        return _RichTask(self._bars, text, total, unit)
+
+
+def _amount(task: RichTask) -> Text:
+    from rich.filesize import decimal
+    from rich.text import Text
+
+    done, total = int(task.completed), int(task.total) if task.total is not None else None
+    if task.fields["unit"] == "steps":
+        return Text(f"{done} of {'?' if total is None else total} steps")
+    speed = f", {decimal(int(task.speed))}/s" if task.speed else ""
+    return Text(f"{decimal(done)} of {'?' if total is None else decimal(total)}{speed}")
 
 
 def _escaped(text: str) -> str:

@@ -18,6 +18,7 @@ from sagemaker_custom.builders.lock import listing_command, lock_text, read_list
 from sagemaker_custom.builders.log import BuildLog
 from sagemaker_custom.builders.promotion import promote
 from sagemaker_custom.builders.route import BuildRequest, RouteChoice
+from sagemaker_custom.builders.steps import BuildSteps
 from sagemaker_custom.dockerfile import BuildEnvironment, render
 from sagemaker_custom.errors import (
     BaseImageError,
@@ -174,7 +175,14 @@ class DockerBuilder:
     ) -> Digest:
         route = self._choose_route()
         self._progress.step(f"building {plan.reference} ({route.name})")
-        built = route.build(self._request(plan, netrc, fresh=fresh), on_line=log.line)
+        steps = BuildSteps(self._progress.task("building", unit="steps"))
+
+        def on_line(line: str) -> None:
+            steps.line(line)
+            log.line(line)
+
+        built = route.build(self._request(plan, netrc, fresh=fresh), on_line=on_line)
+        steps.finish()
         # Runs after the named image exists, and then removes nothing.
         cleanup.callback(_quietly, self._engine.discard, built)
         self._verify(plan, built, log)

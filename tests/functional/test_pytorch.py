@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import tarfile
+from pathlib import Path
 
 import pytest
 import sagemaker
@@ -307,3 +309,35 @@ def test_exports_are_what_the_package_says():
     assert dir(sagemaker_custom) == sagemaker_custom.__all__
     with pytest.raises(AttributeError):
         sagemaker_custom.CustomTorch  # noqa: B018
+
+
+@pytest.fixture
+def repository(tmp_path):
+    """A git repository that is cloned under an https address, by the person's git configuration."""
+    folder = tmp_path / "repository"
+    (folder / "jobs").mkdir(parents=True)
+    (folder / "jobs" / "train.py").write_text("print('cloned')\n")
+    for command in (["init", "-q", "-b", "main"], ["add", "."], ["commit", "-q", "-m", "first"]):
+        who = ["-c", "user.name=Somebody", "-c", "user.email=somebody@example.com"]
+        subprocess.run(["git", "-C", str(folder), *who, *command], check=True)
+    Path("~/.gitconfig").expanduser().write_text(
+        f'[url "file://{folder}"]\n    insteadOf = https://git.example.com/team/jobs.git\n'
+    )
+    return {"repo": "https://git.example.com/team/jobs.git", "branch": "main"}
+
+
+def test_git_config_uploads_the_clone(cloud, make, repository):
+    estimator = make(git_config=repository, source_dir="jobs")
+    cloud.push(estimator.plan_image())
+    estimator.fit(wait=False)
+    with tarfile.open(fileobj=cloud.download(*cloud.objects())) as archive:
+        assert archive.extractfile("train.py").read() == b"print('cloned')\n"
+
+
+def test_git_config_mounts_the_clone_in_local_mode(make, repository):
+    estimator = make(git_config=repository, source_dir="jobs", instance_type="local", sagemaker_session=None)
+    estimator._prepare_for_training()
+    folder = Path(json.loads(estimator.hyperparameters()["sagemaker_submit_directory"]).removeprefix("file://"))
+    assert (folder / "train.py").read_text() == "print('cloned')\n"
+    assert estimator.git_config == repository
+    assert estimator.source_dir == "jobs"

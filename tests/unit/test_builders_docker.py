@@ -165,7 +165,7 @@ class TestOrder:
 
         bench.build(example_plan(local=True))
 
-        assert bench.engine.effects[0].startswith(f"pull 127.0.0.1:5000/proxied/{BASE.repository}@")
+        assert bench.engine.effects[0].startswith(f"pull {BASE_HOST}/{BASE.repository}@")
 
     def test_extended_stand_in_is_taken_only_where_the_settings_say_so(self, bench):
         plan = example_plan(local=True)

@@ -29,7 +29,7 @@ class RecordingProgress:
     def log(self, line: str) -> None:
         self.said.append(line)
 
-    def task(self, text: str, *, total: int | None = None):
+    def task(self, text: str, *, total: int | None = None, unit: str = "bytes"):
         self.total = total
         return self
 
