@@ -34,7 +34,7 @@ def image_options(command: Any) -> Any:
         ),
         click.option("--extra", "extras", multiple=True, help="Recipe, pip:…, conda:…, apt:… or a requirements file."),
         click.option("--region", help="Default: the one configured for AWS."),
-        click.option("--account", help="Whose registry; default: yours."),
+        click.option("--account", help="Whose registry; default: the configured one, else yours."),
         click.option("--local", is_flag=True, help="For local mode: stays in the Docker Engine."),
     ]
     for option in reversed(options):

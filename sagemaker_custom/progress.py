@@ -1,4 +1,4 @@
-"""How long-running work tells what it does: one protocol, handed in; only the two consoles here print."""
+"""How long-running work tells what it does: one protocol, handed in; its two displays here are all that prints."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ class Settings:
     account: str | None = None
     """AWS account whose registry holds the extended images; default: the caller's."""
     region: str | None = None
-    """Region; default: the boto session's."""
+    """Region of the command line and ``image_uris``; default: the boto session's. An estimator's is its session's."""
     repository_prefix: str = "sagemaker-custom"
     """Repositories are called ``<prefix>-<framework>``; has to contain ``sagemaker``, without ``_`` and ``.``."""
     registry_endpoints: tuple[RegistryEndpoint, ...] = ()
@@ -63,7 +63,7 @@ class Settings:
     builder: str = "auto"
     """What ``builder="auto"`` means: ``auto`` or ``docker``."""
     cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("sagemaker-custom", appauthor=False))
-    """Folder for staged source, build logs and the like; safe to delete."""
+    """Folder for build logs and what the sandbox keeps; safe to delete."""
     registry_timeout_s: float = 60.0
     """Seconds without a byte after which a registry request is given up."""
     registry_attempts: int = 6
@@ -121,11 +121,7 @@ class Settings:
         if ca_bundle:
             values["ca_bundle"] = ca_bundle
         values |= _from_file(env, file)
-        values |= {
-            name: _read(env[_ENV_PREFIX + name.upper()], name, _ENV_PREFIX + name.upper())
-            for name in _READERS
-            if env.get(_ENV_PREFIX + name.upper())
-        }
+        values |= _from_environment(env)
         values |= {_known(name, "overrides"): value for name, value in (overrides or {}).items()}
         return cls(**values)
 
@@ -135,6 +131,13 @@ class Settings:
             if endpoint.matches(host):
                 return endpoint.url.rstrip("/")
         return f"https://{host}"
+
+
+def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
+    given = {name: value for name, value in env.items() if name.startswith(_ENV_PREFIX) and value}
+    given.pop(_ENV_PREFIX + "CONFIG", None)
+    names = {variable: _known(variable.removeprefix(_ENV_PREFIX).lower(), variable) for variable in given}
+    return {names[variable]: _read(value, names[variable], variable) for variable, value in given.items()}
 
 
 def _from_file(env: Mapping[str, str], file: Path | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import tempfile
 from dataclasses import dataclass
@@ -37,6 +38,15 @@ class SourceBundle:
     """Bytes of all files, before compression."""
     files: int
     """How many files there are."""
+
+    @property
+    def address(self) -> str:
+        """64 hexadecimal digits that name the archive's folder in a store: content and entry point.
+
+        The SDK's processors put a script beside the archive that starts the entry point; two entry points in one
+        folder would overwrite each other's.
+        """
+        return hashlib.sha256(f"{self.digest} {self.script_name or ''}".encode()).hexdigest()
 
 
 class ObjectInfo(Protocol):
@@ -158,7 +168,7 @@ def upload(
         SourceError: The code changed since it was bundled, or there is no space for the archive.
     """
     prefix = destination.prefix.strip("/")
-    key = f"{prefix}/{bundle.digest}/{_ARCHIVE_NAME}" if prefix else f"{bundle.digest}/{_ARCHIVE_NAME}"
+    key = f"{prefix}/{bundle.address}/{_ARCHIVE_NAME}" if prefix else f"{bundle.address}/{_ARCHIVE_NAME}"
     uri = f"s3://{destination.bucket}/{key}"
     found = store.exists(destination.bucket, key, expected_owner=destination.expected_owner)
     if found is not None and _has_key(found, destination.kms_key):
@@ -183,19 +193,17 @@ def upload(
     return UploadedSource(uri=uri, script_name=bundle.script_name, uploaded_bytes=size)
 
 
-def stage(bundle: SourceBundle, cache_dir: Path) -> Path:
+def stage(bundle: SourceBundle, workspace: Path) -> Path:
     """Lay the code out as a folder for local mode, or find it laid out already.
-
-    The folder is shared by all runs of the same code: containers get it read-only, or a copy of it.
 
     Args:
         bundle: What to lay out.
-        cache_dir: The folder becomes ``source/<digest>`` in it.
+        workspace: The folder becomes ``source/<digest>`` in it.
 
     Raises:
         SourceError: The code changed since it was bundled, or there is no space for it.
     """
-    target = cache_dir / "source" / bundle.digest
+    target = workspace / "source" / bundle.digest
     if target.is_dir():
         return target
     try:
@@ -204,8 +212,8 @@ def stage(bundle: SourceBundle, cache_dir: Path) -> Path:
         logger.debug("another process has laid out %s", target)
     except OSError as error:
         raise SourceError(
-            f"cannot lay the source out in {cache_dir}: {error.strerror}",
-            hint="free some space, or name another folder",
+            f"cannot lay the source out in {workspace}: {error.strerror}",
+            hint="free some space there, or let TMPDIR name another folder",
         ) from error
     return target
 

@@ -303,17 +303,12 @@ def without_credentials(url: str) -> str:
     user, _, host = parts.netloc.rpartition("@")
     if not user or (parts.scheme.endswith("ssh") and ":" not in user):
         return url
-    return urlunsplit(replace_netloc(host, parts))
+    return urlunsplit(parts._replace(netloc=host))
 
 
 def redacted(text: str) -> str:
     """Return ``text``, whatever it is, fit for a message: what may be credentials in a URL is left out."""
     return _URL_CREDENTIALS.sub("", text)
-
-
-def replace_netloc(netloc: str, parts: Any) -> tuple[str, str, str, str, str]:
-    """Return the five parts of a split URL with another network location."""
-    return (parts.scheme, netloc, parts.path, parts.query, parts.fragment)
 
 
 def fingerprint(document: Mapping[str, Any]) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagemaker_custom import catalog as catalogs
 from sagemaker_custom._version import __version__
-from sagemaker_custom.errors import CredentialsError, InvalidReferenceError, SettingsError, UsageError
+from sagemaker_custom.errors import CredentialsError, SettingsError, UsageError
 from sagemaker_custom.plan import BuildPlan, EngineTarget, PipIndexes, RegistryTarget, make_plan
 from sagemaker_custom.progress import Progress, terminal_progress
 from sagemaker_custom.provision import check_policy, ensure_image
@@ -162,10 +162,7 @@ class Parts:
 
     def registry_credentials(self, host: str) -> RegistryCredentials | None:
         """Return what opens the registry ``host``: ECR's token, else what ``docker login`` stored, else nothing."""
-        try:
-            ecr = ImageReference(registry=host, repository="any").ecr
-        except InvalidReferenceError:
-            ecr = None
+        ecr = ImageReference(registry=host, repository="any").ecr
         if ecr:
             return self.aws.registry_credentials(account=ecr.account, region=ecr.region)
         return _docker_login(host)
@@ -258,10 +255,9 @@ def _docker_login(host: str) -> RegistryCredentials | None:
 
 
 def with_defaults(spec: ImageSpec, catalog: catalogs.Catalog) -> ImageSpec:
-    """Fill in the version and Python that are used when none are named.
+    """Fill in the version that is used when none is named.
 
-    Without a version it is the newest one that AWS publishes for both training and inference, so that what is
-    trained can be served.
+    It is the newest one that AWS publishes for both training and inference, so that what is trained can be served.
     """
     images = catalog.frameworks.get(spec.framework, ())
     if spec.version is None and images:

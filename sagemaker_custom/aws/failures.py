@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 BOTO_ERRORS = (ClientError, BotoCoreError, Boto3Error)
 """All that boto's clients and sessions raise, apart from the mistakes of whoever calls them."""
 
-REGION_HINT = "set AWS_REGION or SAGEMAKER_CUSTOM_REGION, or run `aws configure`"
+REGION_HINT = "set AWS_DEFAULT_REGION or SAGEMAKER_CUSTOM_REGION, or run `aws configure`"
 
 _CREDENTIALS_HINT = (
     "run `aws configure` or `aws sso login`, or name a profile in AWS_PROFILE;"

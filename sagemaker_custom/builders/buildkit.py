@@ -12,6 +12,7 @@ from sagemaker_custom.builders.classic import ClassicRoute
 from sagemaker_custom.builders.commands import CommandRunner
 from sagemaker_custom.builders.engine import Engine, OnLine
 from sagemaker_custom.builders.failures import disk_full, is_disk_full
+from sagemaker_custom.builders.log import shortened
 from sagemaker_custom.builders.route import BuildRequest, BuildRoute
 from sagemaker_custom.dockerfile import CA_SECRET, NETRC_SECRET
 from sagemaker_custom.errors import BuildError
@@ -180,7 +181,7 @@ class _Watch:
     def line(self, text: str) -> None:
         self.disk_is_full = self.disk_is_full or is_disk_full(text)
         if _LAST_ERROR.match(text):
-            self.error = text
+            self.error = shortened(text)
         self._on_line(text)
 
 

@@ -14,6 +14,7 @@ from sagemaker_custom.errors import BuildError
 
 KEPT_LOGS = 20
 _TAIL = 30
+_LONGEST = 200
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _USER_INFO = re.compile(r"(?<=://)[^/\s@'\"]+@")
@@ -89,13 +90,13 @@ class BuildLog:
 
     @property
     def tail(self) -> str:
-        """The last lines."""
+        """The last lines, long ones cut."""
         return "\n".join(self._last)
 
     def line(self, text: str) -> None:
         """Take one line as a tool wrote it."""
         clean = self.clean(text)
-        self._last.append(clean)
+        self._last.append(shortened(clean))
         if self._file:
             self._file.write(f"{clean}\n")
             self._file.flush()
@@ -109,6 +110,11 @@ class BuildLog:
         for secret in self._secrets:
             masked = masked.replace(secret, _MASK)
         return _USER_INFO.sub(f"{_MASK}@", masked)
+
+
+def shortened(line: str) -> str:
+    """Return a line fit for a message: BuildKit repeats the whole command of a step that failed, more than once."""
+    return line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…"
 
 
 def prune(folder: Path, *, keep: int) -> None:

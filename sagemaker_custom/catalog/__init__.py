@@ -45,7 +45,7 @@ class Catalog:
             partitions: The JSON document of accounts, regions and partitions.
 
         Raises:
-            CatalogError: Any of the documents is malformed; lists the problems of all of them.
+            CatalogError: A document is malformed; lists the problems of all recipes, else of the first other document.
         """
         from sagemaker_custom.catalog.documents import read_recipe
 

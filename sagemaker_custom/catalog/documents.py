@@ -148,7 +148,7 @@ def read_recipe(document: object, where: str) -> Recipe:
     except ValidationError as error:
         raise CatalogError(
             "\n".join(f"{where}: {_describe(problem)}" for problem in error.errors()),
-            hint="docs/how-to/write-a-recipe.md explains every key",
+            hint="docs/reference/recipe-format.md lists every key",
         ) from error
     return Recipe(
         name=parsed.name,

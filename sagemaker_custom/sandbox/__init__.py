@@ -28,8 +28,8 @@ class Sandbox:
 
         with Sandbox() as sandbox:
             sandbox.ensure_bases()
-            session = sagemaker.local.LocalSession(boto_session=sandbox.boto_session())
-            estimator = CustomPyTorch(..., role=sandbox.role, sagemaker_session=session)
+            session = CustomLocalSession(sandbox.boto_session())
+            estimator = CustomPyTorch(..., sagemaker_session=session, settings=sandbox.settings)
 
     * AWS is moto: it records what is created and runs nothing; it is empty again the next time.
     * Image references are true ECR ones; :attr:`settings` send their hosts to a local registry, which keeps its images.

@@ -24,6 +24,8 @@ _SECRET = "sandbox"  # noqa: S105  # moto takes any
 class SandboxAws:
     """An AWS with one account, without bills, that forgets all when the context ends."""
 
+    _running = 0
+
     def __init__(self) -> None:
         from moto.server import ThreadedMotoServer
 
@@ -36,14 +38,18 @@ class SandboxAws:
         self._server.start()
         host, port = self._server.get_host_and_port()
         self._url = f"http://{host}:{port}"
-        # moto keeps its state in this process: an earlier sandbox's is still there.
-        with requests.Session() as session:
-            session.trust_env = False
-            session.post(f"{self._url}/moto-api/reset", timeout=_TIMEOUT_S).raise_for_status()
+        # moto keeps its state in this process: an earlier sandbox's is still there, and that of one still running is
+        # shared with it.
+        if not SandboxAws._running:
+            with requests.Session() as session:
+                session.trust_env = False
+                session.post(f"{self._url}/moto-api/reset", timeout=_TIMEOUT_S).raise_for_status()
+        SandboxAws._running += 1
         return self
 
     def __exit__(self, *exc_info: object) -> None:
         """Stop the server."""
+        SandboxAws._running -= 1
         self._server.stop()
 
     @property

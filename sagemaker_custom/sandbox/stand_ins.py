@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from sagemaker_custom.progress import Progress
     from sagemaker_custom.settings import Settings
 
-"""``true`` on every image that is made here."""
 RECIPE_LABEL = "sagemaker-custom.stand-in.recipe"
 """Digest of all that an image is made from."""
 _ABOUT = {
@@ -63,7 +62,7 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """Change when anything changes that the image is made from; a text of 16 characters."""
+        """16 characters that change when anything changes that the image is made from."""
         parts = {
             "parent": self.parent.digest if self.parent else [SUITE, *ROOT_PACKAGES, TORCH_VERSION],
             "files": [_resource(name).decode() for name in (f"{self.name}.sh", *self.files)],

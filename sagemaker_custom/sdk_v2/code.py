@@ -81,14 +81,17 @@ def _destination(estimator: Any) -> SourceDestination:
 class Workspace:
     """A private folder of an estimator or model, for as long as it or a container of its own needs it.
 
+    It lies where the SDK makes its own: Docker can mount from there, and the SDK packs nothing from below some folders,
+    root's home among them.
+
     Args:
-        cache_dir: Where the folder is made.
+        session: The SDK's; its ``local.container_root`` names another place.
     """
 
-    def __init__(self, cache_dir: str) -> None:
-        root = Path(cache_dir, "local")
-        root.mkdir(parents=True, exist_ok=True)
-        self.path = Path(tempfile.mkdtemp(dir=root))
+    def __init__(self, session: Any) -> None:
+        root = ((session.config or {}).get("local") or {}).get("container_root")
+        # Resolved, since Docker on macOS cannot mount by the link that the system's temporary folder is behind.
+        self.path = Path(tempfile.mkdtemp(prefix="sagemaker-custom-", dir=root)).resolve()
         # Containers write as root, so that some files may not be ours to remove.
         self._finalizer = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from sagemaker import git_utils
@@ -9,6 +11,7 @@ from sagemaker.estimator import Framework
 from sagemaker.fw_utils import UploadedCode
 from sagemaker.workflow import is_pipeline_variable
 
+from sagemaker_custom.errors import UsageError
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, staged, upload_code
 from sagemaker_custom.sdk_v2.images import Images
@@ -23,6 +26,9 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
 
     _images: Images
     _workspace: Workspace | None
+    _clone: dict[str, Any] | None = None
+    _sdk_chooses_image = False
+    """Whether the training image is one that AWS publishes for a feature of its own, outside the catalog."""
     deploy_instance_type: str | None
     git_config: Any
     image_uri: Any
@@ -39,7 +45,15 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
 
         Raises:
             ImageNotInCatalogError: The catalog has no such image.
+            UsageError: It is a given ``image_uri``, or one that the SDK chooses: nothing is planned here.
         """
+        unplanned = self._unplanned_image(image_scope)
+        if unplanned is not None:
+            raise UsageError(
+                f"there is nothing to plan: {unplanned} is used as it is",
+                hint="leave out image_uri, and what needs an image of its own (SageMaker's model parallelism, Training "
+                "Compiler, training recipes, Trainium)",
+            )
         return self._images.plan(
             image_scope, self._instance_type_for(image_scope, instance_type), self.sagemaker_session
         )
@@ -58,6 +72,9 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
             BuildError: It could not be built.
             RegistryError: It could not be pushed.
         """
+        unplanned = self._unplanned_image(image_scope)
+        if unplanned is not None:
+            return str(unplanned)
         return self._images.provide(
             image_scope,
             self._instance_type_for(image_scope, instance_type),
@@ -70,10 +87,18 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
             instance_type = self.deploy_instance_type
         return instance_type or self._get_instance_type()
 
+    def _unplanned_image(self, image_scope: str) -> Any:
+        """Return the image that is used without being planned here, if it is one."""
+        if self._sdk_chooses_image and image_scope == "training":
+            return self.training_image_uri()
+        return self.image_uri
+
     def training_image_uri(self, region: str | None = None) -> Any:
         """Return the URI of the training image; builds nothing."""
         if self.image_uri is not None:
             return self.image_uri
+        if self._sdk_chooses_image:
+            return super().training_image_uri(region)
         return self._images.uri("training", self._get_instance_type(), self.sagemaker_session, region)
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
@@ -86,7 +111,7 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
         """
         if not self.git_config:
             bundle_of(self)
-        if self.image_uri is None:
+        if self.image_uri is None and not self._sdk_chooses_image:
             self._images.provide("training", self._get_instance_type(), self.sagemaker_session)
         try:
             return super().fit(*args, **kwargs)
@@ -107,11 +132,21 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
                 return
             with self._images.parts(session).progress() as progress:
                 progress.step(f"source ({code.files} files) is mounted into the container, nothing to upload")
-            self._workspace = Workspace(self._images.settings.cache_dir)
+            self._workspace = Workspace(session)
             with staged(self, code, self._workspace) as folder:
                 super()._prepare_for_training(job_name)
                 # The SDK keeps the file's name only, and loses the folder of a script that lies in one.
                 self._script_mode_hyperparam_update(f"file://{folder}", code.script_name)
+
+    def _model_source_dir(self) -> Any:
+        if self._clone and self.sagemaker_session.local_mode:
+            return self._clone["source_dir"]
+        return super()._model_source_dir()
+
+    def _model_entry_point(self) -> Any:
+        if self._clone and self.sagemaker_session.local_mode:
+            return self._clone["entry_point"]
+        return super()._model_entry_point()
 
     def _stage_user_code_in_s3(self) -> UploadedCode:
         code = bundle_of(self)
@@ -131,22 +166,16 @@ def use_local_session(kwargs: dict[str, Any]) -> None:
     kwargs["role"] = kwargs.get("role") or LOCAL_ROLE
 
 
-class _cloned:  # noqa: N801 - reads as the words it is used with
+@contextmanager
+def _cloned(estimator: Any) -> Iterator[None]:
     """For a while, let an estimator with a ``git_config`` have the clone as its code."""
-
-    def __init__(self, estimator: Any) -> None:
-        self._estimator = estimator
-        self._before: tuple[Any, ...] = ()
-
-    def __enter__(self) -> None:
-        estimator = self._estimator
-        self._before = estimator.git_config, estimator.entry_point, estimator.source_dir, estimator.dependencies
-        if estimator.git_config:
-            paths = git_utils.git_clone_repo(*self._before)
-            estimator.git_config = None
-            estimator.entry_point = paths["entry_point"]
-            estimator.source_dir, estimator.dependencies = paths["source_dir"], paths["dependencies"]
-
-    def __exit__(self, *exc_info: object) -> None:
-        estimator = self._estimator
-        estimator.git_config, estimator.entry_point, estimator.source_dir, estimator.dependencies = self._before
+    before = estimator.git_config, estimator.entry_point, estimator.source_dir, estimator.dependencies
+    if estimator.git_config:
+        paths = git_utils.git_clone_repo(*before)
+        estimator._clone = paths  # noqa: SLF001 - the model that is made later has its code there
+        estimator.git_config, estimator.entry_point = None, paths["entry_point"]
+        estimator.source_dir, estimator.dependencies = paths["source_dir"], paths["dependencies"]
+    try:
+        yield
+    finally:
+        estimator.git_config, estimator.entry_point, estimator.source_dir, estimator.dependencies = before

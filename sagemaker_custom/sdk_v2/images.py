@@ -57,7 +57,7 @@ class Images:
         check_builder(arguments.builder)
         if arguments.image_uri is not None and arguments.extras:
             raise UsageError(
-                f"extras={list(arguments.extras)!r} cannot be put into image_uri={arguments.image_uri!r}, "
+                f"extras={arguments.extras!r} cannot be put into image_uri={arguments.image_uri!r}, "
                 "which is used untouched",
                 hint="leave image_uri out to extend AWS's image, or extras to use your own as it is",
             )
@@ -100,9 +100,10 @@ class Images:
         """Whether anything is added to AWS's images."""
         return bool(self._spec.extras)
 
-    def repository(self) -> str:
-        """Return the name of the repository of extended images."""
-        return f"{self._settings.repository_prefix}-{self._spec.framework}"
+    @property
+    def base_job_name(self) -> str:
+        """The last part of the repository's name: job names may hold no ``/``."""
+        return f"{self._settings.repository_prefix.rpartition('/')[2]}-{self._spec.framework}"
 
     def plan(self, image_scope: str, instance_type: Any, session: Any, region: str | None = None) -> BuildPlan:
         """Say what would be used or built, without any side effect."""
@@ -122,7 +123,7 @@ class Images:
         *,
         policy: str | None = None,
     ) -> str:
-        """Make sure that the image exists, once, and return its URI.
+        """Make sure that the image exists, and return its URI.
 
         Args:
             image_scope: ``training`` or ``inference``.
@@ -132,31 +133,39 @@ class Images:
             policy: Default: the one that the user gave as ``build=``.
         """
         key = self._key(image_scope, instance_type, session, region)
-        if isinstance(session, PipelineSession):
+        if policy is None and isinstance(session, PipelineSession):
             return str(self._plan(key, session).reference)
-        if key not in self._provided or policy is not None:
+        # Whether an image is there is asked each time; only a fresh build is not repeated (ADR 0007).
+        if policy is not None or self.policy != "always" or key not in self._provided:
             reference = self.parts(session).ensure(
                 self._plan(key, session), policy=policy or self.policy, builder=self._builder
             )
             self._provided[key] = str(reference)
         return self._provided[key]
 
+    def chose(self, image_uri: Any) -> bool:
+        """Whether ``image_uri`` was resolved here, so that the user did not give it."""
+        return any(str(plan.reference) == image_uri for plan in self._plans.values())
+
     def parts(self, session: Any) -> Parts:
-        """Return the real parts, as the session's caller."""
+        """Return the real parts, as the session's caller; without a session, as the environment's."""
         if self._parts is None or self._parts[0] is not session:
-            parts = Parts(session=session.boto_session, settings=self._settings, region=session.boto_region_name)
-            self._parts = (session, parts)
+            # Another session may be another account's, whose images are others.
+            self._plans, self._provided = {}, {}
+            self._parts = (
+                session,
+                Parts(session=session.boto_session, settings=self._settings, region=session.boto_region_name)
+                if session
+                else Parts(settings=self._settings),
+            )
         return self._parts[1]
 
-    @property
-    def settings(self) -> Settings:
-        """What these images are made with."""
-        return self._settings
-
     def _key(self, image_scope: str, instance_type: Any, session: Any, region: str | None) -> _Key:
+        self.parts(session)
         instance_type = _plain(instance_type)
         is_local = instance_type in LOCAL_INSTANCE_TYPES
-        return self._for(image_scope, instance_type), region or session.boto_region_name, is_local
+        region = region or (session.boto_region_name if session else None)
+        return self._for(image_scope, instance_type), region, is_local
 
     def _for(self, image_scope: str, instance_type: str | None) -> ImageSpec:
         return with_scope(self._spec, check_scope(image_scope), instance_type)

@@ -9,6 +9,7 @@ import boto3
 import urllib3
 from sagemaker.local import LocalSession
 from sagemaker.local.local_session import LocalSagemakerClient
+from sagemaker.workflow.pipeline_context import PipelineSession
 
 from sagemaker_custom.wiring import DEFAULT_LOCAL_REGION
 
@@ -51,24 +52,27 @@ class CustomLocalSession(LocalSession):  # type: ignore[misc]  # the SDK has no 
 
     config: Any
     sagemaker_runtime_client: Any
+    _disable_local_code: bool
 
     def __init__(self, boto_session: boto3.Session | None = None, **kwargs: Any) -> None:
+        self._held: list[object] = []
         session: Any = boto_session or boto3.Session()
         if session.region_name is None:
             session = boto3.Session(region_name=DEFAULT_LOCAL_REGION)
         super().__init__(boto_session=session, **kwargs)
-        if not (self.config and "local_code" in self.config.get("local", {})):
+        if not (self._disable_local_code or (self.config and "local_code" in self.config.get("local", {}))):
             self.config = {**(self.config or {}), "local": {**(self.config or {}).get("local", {}), "local_code": True}}
 
     @classmethod
-    def adopt(cls, session: Any) -> CustomLocalSession:
-        """Return ``session`` as one of this class, with everything its user has set on it."""
-        if isinstance(session, cls):
+    def adopt(cls, session: Any) -> Any:
+        """Return ``session`` as one of this class, with everything its user has set on it; a pipeline's as it is."""
+        if isinstance(session, (cls, PipelineSession)):
             return session
         adopted = cls(
             boto_session=session.boto_session,
             default_bucket=session._default_bucket_name_override,  # noqa: SLF001 - the SDK offers no other way
-            s3_endpoint_url=session.s3_endpoint_url,
+            s3_endpoint_url=getattr(session, "s3_endpoint_url", None),
+            disable_local_code=getattr(session, "_disable_local_code", False),
             default_bucket_prefix=session.default_bucket_prefix,
             sagemaker_config=session.sagemaker_config or None,
         )
@@ -80,6 +84,10 @@ class CustomLocalSession(LocalSession):  # type: ignore[misc]  # the SDK has no 
         super()._initialize(boto_session, *args, **kwargs)
         self.sagemaker_client = _Client(self)
         self.sagemaker_runtime_client.http = urllib3.PoolManager(timeout=INFERENCE_TIMEOUT_S, retries=False)
+
+    def hold(self, resource: object) -> None:
+        """Keep something that containers use for as long as this session lives, which their predictors hold."""
+        self._held.append(resource)
 
     def expand_role(self, role: str) -> str:
         """Return the role as it is: nobody assumes it here."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from sagemaker.model import FrameworkModel
+from sagemaker.workflow.pipeline_context import PipelineSession
 
 from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, is_local_folder, staged
 from sagemaker_custom.sdk_v2.images import Images
@@ -49,17 +51,31 @@ class ExtendedModel(FrameworkModel):  # type: ignore[misc]  # the SDK has no typ
             bundle_of(self)
         if self.image_uri is None:
             self._images.provide("inference", instance_type, self.sagemaker_session)
+        given = inspect.signature(super().deploy).bind(initial_instance_count, instance_type, *args, **kwargs)
         if self.sagemaker_session.local_mode:
             # Creating a local endpoint has waited for its ping; the SDK would sleep 30 s before it looks again.
-            kwargs["wait"] = False
-        return super().deploy(initial_instance_count, instance_type, *args, **kwargs)
+            given.arguments["wait"] = False
+        predictor = super().deploy(*given.args, **given.kwargs)
+        if isinstance(self.sagemaker_session, CustomLocalSession):
+            # The endpoint's container has the folder mounted, and outlives a model that nobody keeps.
+            self.sagemaker_session.hold(self._workspace)
+        return predictor
+
+    def register(self, *args: Any, **kwargs: Any) -> Any:
+        """Register the model as the SDK does; builds no image."""
+        package = super().register(*args, **kwargs)
+        # The SDK keeps the image that it resolved as if the user had given it, for any later instance type. In a
+        # pipeline it still needs it there.
+        if self._images.chose(self.image_uri) and not isinstance(self.sagemaker_session, PipelineSession):
+            self.image_uri = None
+        return package
 
     def prepare_container_def(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Return the container definition for ``CreateModel``; packs and uploads the code, builds no image."""
         code = bundle_of(self) if not getattr(self, "git_config", None) else None
         if code is None:
             return dict(super().prepare_container_def(*args, **kwargs))
-        self._workspace = Workspace(self._images.settings.cache_dir)
+        self._workspace = Workspace(self.sagemaker_session)
         bucket = self.bucket
         if self._serves_local_files():
             # Any name will do: nothing is uploaded, and the SDK would ask AWS for the default bucket's.

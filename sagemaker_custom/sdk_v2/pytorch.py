@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sagemaker.deprecations import renamed_kwargs
 from sagemaker.pytorch import PyTorch, PyTorchModel, PyTorchPredictor
 from sagemaker.vpc_utils import VPC_CONFIG_DEFAULT
 
+from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v2.code import Workspace
 from sagemaker_custom.sdk_v2.estimator import NO_STOCK_CHECK, ExtendedEstimator, use_local_session
 from sagemaker_custom.sdk_v2.images import ImageArguments, Images
@@ -19,6 +21,20 @@ from sagemaker_custom.settings import Settings
 logger = logging.getLogger(__name__)
 
 _FRAMEWORK = "pytorch"
+
+
+def _feature_with_an_image(distribution: Any, kwargs: Mapping[str, Any]) -> str | None:
+    """Name the feature, if one is asked for, whose training images AWS publishes apart from those of the catalog."""
+    distribution = distribution or {}
+    if kwargs.get("training_recipe") is not None:
+        return "training recipes"
+    if kwargs.get("compiler_config"):
+        return "SageMaker Training Compiler"
+    parallel = (distribution.get("smdistributed") or {}).get("modelparallel")
+    if "torch_distributed" in distribution and parallel is not None and parallel.get("enabled", True):
+        return "SageMaker's model parallelism library"
+    instance_type = kwargs.get("instance_type")
+    return "AWS Trainium" if isinstance(instance_type, str) and instance_type.startswith("ml.trn") else None
 
 
 class CustomPyTorchPredictor(PyTorchPredictor):  # type: ignore[misc]  # the SDK has no types
@@ -66,6 +82,10 @@ class CustomPyTorch(ExtendedEstimator, PyTorch):  # type: ignore[misc]  # the SD
         settings: Settings | None = None,
         **kwargs: Any,
     ) -> None:
+        # The SDK still takes these names of its version 1.
+        image_uri = renamed_kwargs("image_name", "image_uri", image_uri, kwargs)
+        kwargs = {name: value for name, value in kwargs.items() if name not in ("image_name", "image_uri")}
+        renamed_kwargs("train_instance_type", "instance_type", None, kwargs)
         self._images = Images(
             ImageArguments(
                 framework=_FRAMEWORK,
@@ -80,23 +100,31 @@ class CustomPyTorch(ExtendedEstimator, PyTorch):  # type: ignore[misc]  # the SD
             ),
             "training",
         )
-        if image_uri is None:
+        feature = _feature_with_an_image(distribution, kwargs) if image_uri is None else None
+        if feature and self._images.extends:
+            raise UsageError(
+                f"extras={extras!r} cannot be put into the image that AWS publishes for {feature}",
+                hint="leave extras out and install them by a requirements.txt in source_dir, or give image_uri=",
+            )
+        self._sdk_chooses_image = feature is not None
+        if image_uri is None and not feature:
             filled_version, py_version = self._images.fill_in(kwargs.get("instance_type"))
             framework_version = framework_version or filled_version
         use_local_session(kwargs)
         if self._images.extends:
-            kwargs.setdefault("base_job_name", self._images.repository())
+            kwargs.setdefault("base_job_name", self._images.base_job_name)
         super().__init__(
             entry_point,
             framework_version,
             py_version,
             source_dir,
             hyperparameters,
-            image_uri=NO_STOCK_CHECK if image_uri is None else image_uri,
+            image_uri=NO_STOCK_CHECK if image_uri is None and not feature else image_uri,
             distribution=distribution,
             **kwargs,
         )
-        self.image_uri = image_uri
+        # A training recipe brings its image, or an empty text for none.
+        self.image_uri = (self.image_uri or None) if feature else image_uri
         self._workspace: Workspace | None = None
 
     def create_model(
@@ -130,7 +158,7 @@ class CustomPyTorch(ExtendedEstimator, PyTorch):  # type: ignore[misc]  # the SD
             model_server_workers=model_server_workers,
             sagemaker_session=self.sagemaker_session,
             vpc_config=self.get_vpc_config(vpc_config_override),
-            dependencies=dependencies or self.dependencies,
+            dependencies=dependencies or (self._clone or {}).get("dependencies") or self.dependencies,
             images=self._images,
             **kwargs,
         )

@@ -72,7 +72,7 @@ class FakeAws:
     def region(self) -> str:
         """Return the region."""
         if not self._region:
-            raise SettingsError("no AWS region is configured", hint="set AWS_REGION")
+            raise SettingsError("no AWS region is configured", hint="set AWS_DEFAULT_REGION")
         return self._region
 
     def account_id(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 from contextlib import ExitStack
 from pathlib import Path
@@ -97,6 +98,11 @@ class Cloud:
         ).encode()
         client.put_manifest(plan.reference, Manifest(media_type=DOCKER_MANIFEST, content=content))
 
+    def remove(self, plan):
+        """Delete the image of ``plan``, as somebody else might."""
+        tags = self._folder / "data/docker/registry/v2/repositories" / plan.reference.repository / "_manifests/tags"
+        shutil.rmtree(tags / plan.reference.tag)
+
     def training_job(self, estimator):
         return self.sagemaker.describe_training_job(TrainingJobName=estimator.latest_training_job.name)
 
@@ -108,10 +114,12 @@ class Cloud:
 
     def leave_model(self, estimator):
         """Put a model where the job would have left its own."""
+        self.put_model(estimator.model_data.removeprefix(f"s3://{self.bucket}/"))
+
+    def put_model(self, key):
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w:gz") as archive:
             archive.addfile(tarfile.TarInfo("model.pth"))
-        key = estimator.model_data.removeprefix(f"s3://{self.bucket}/")
         self.s3.put_object(Bucket=self.bucket, Key=key, Body=buffer.getvalue())
 
     def model_of(self, predictor):

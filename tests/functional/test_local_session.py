@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import gc
 import json
+import tarfile
 from pathlib import Path
 
 import boto3
 import pytest
 from sagemaker.local import LocalSession
+from sagemaker.session import Session
+from sagemaker.workflow.pipeline_context import LocalPipelineSession
 
 from sagemaker_custom import CustomLocalSession, CustomPyTorch, CustomPyTorchModel
 from sagemaker_custom.errors import SourceError
-from sagemaker_custom.sdk_v2.local import _escaped
+from sagemaker_custom.sdk_v2.local import LOCAL_ROLE, _escaped
 
 
 @pytest.fixture
@@ -105,6 +108,78 @@ def test_session_without_local_code_is_respected(code):
     session = LocalSession(boto_session=boto3.Session(region_name="eu-west-1"))
     session.config = {"local": {"local_code": False}}
     assert not estimator_for(code, sagemaker_session=session).sagemaker_session.uses_local_code
+
+
+def test_session_that_shall_not_mount_code_does_not(code):
+    session = LocalSession(boto_session=boto3.Session(region_name="eu-west-1"), disable_local_code=True)
+    assert not CustomLocalSession(session.boto_session, disable_local_code=True).uses_local_code
+    assert not estimator_for(code, sagemaker_session=session).sagemaker_session.uses_local_code
+
+
+def test_session_of_a_local_pipeline_stays_what_it_is(code):
+    session = LocalPipelineSession(boto_session=boto3.Session(region_name="eu-west-1"))
+    assert estimator_for(code, sagemaker_session=session, role=LOCAL_ROLE).sagemaker_session is session
+
+
+def test_old_name_of_the_instance_type_means_local_mode_too(code):
+    estimator = CustomPyTorch(
+        entry_point="jobs/train.py", source_dir=str(code), train_instance_type="local", train_instance_count=1
+    )
+    assert isinstance(estimator.sagemaker_session, CustomLocalSession)
+
+
+@pytest.fixture
+def model(code, tmp_path):
+    with tarfile.open(tmp_path / "model.tar.gz", "w:gz") as archive:
+        archive.addfile(tarfile.TarInfo("model.pth"))
+    return CustomPyTorchModel(
+        f"file://{tmp_path}/model.tar.gz",
+        entry_point="jobs/train.py",
+        source_dir=str(code),
+        framework_version="2.3",
+        py_version="py311",
+    )
+
+
+class Endpoints:
+    """Takes the place of local mode's API: notes what it is asked for and starts nothing."""
+
+    def __init__(self):
+        self.container = None
+
+    def create_model(self, ModelName, PrimaryContainer, *args, **kwargs):  # noqa: N803
+        self.container = PrimaryContainer
+
+    def create_endpoint_config(self, *args, **kwargs):
+        pass
+
+    def create_endpoint(self, *args, **kwargs):
+        pass
+
+
+def test_code_of_an_endpoint_outlives_the_model_that_nobody_keeps(model):
+    model._init_sagemaker_session_if_does_not_exist("local")
+    session = model.sagemaker_session
+    session.sagemaker_client = endpoints = Endpoints()
+    predictor = model.deploy(1, "local")
+    folder = Path(endpoints.container["Environment"]["SAGEMAKER_SUBMIT_DIRECTORY"].removeprefix("file://"))
+    del model
+    gc.collect()
+    assert (folder / "jobs" / "train.py").is_file()
+    assert predictor.sagemaker_session is session
+
+
+def test_deploy_takes_its_arguments_by_position_as_the_sdk_does(model):
+    model._init_sagemaker_session_if_does_not_exist("local")
+    model.sagemaker_session.sagemaker_client = Endpoints()
+    assert model.deploy(1, "local", None, None, None, "digits", None, None, True).endpoint_name == "digits"
+
+
+def test_model_given_a_session_of_aws_is_served_on_this_machine(model):
+    model.sagemaker_session = Session(boto3.Session(region_name="eu-west-1"))
+    model._init_sagemaker_session_if_does_not_exist("local")
+    assert isinstance(model.sagemaker_session, CustomLocalSession)
+    assert model.sagemaker_session.boto_region_name == "eu-west-1"
 
 
 def test_model_with_local_files_asks_for_no_bucket(code, tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,12 @@ class TestFit:
         assert parameters["sagemaker_job_name"] == estimator.latest_training_job.name
         assert parameters["sagemaker_region"] == "us-east-1"
         assert parameters["epochs"] == 3
+        assert estimator.latest_training_job.name.startswith("sagemaker-custom-pytorch-")
+
+    def test_job_name_has_no_slash_where_the_repository_prefix_has_one(self, cloud, make):
+        estimator = make(settings=replace(cloud.settings, repository_prefix="vision/sagemaker-custom"))
+        cloud.push(estimator.plan_image())
+        estimator.fit(wait=False)
         assert estimator.latest_training_job.name.startswith("sagemaker-custom-pytorch-")
 
     def test_unchanged_code_is_uploaded_once(self, cloud, make):
@@ -341,3 +348,11 @@ def test_git_config_mounts_the_clone_in_local_mode(make, repository):
     assert (folder / "train.py").read_text() == "print('cloned')\n"
     assert estimator.git_config == repository
     assert estimator.source_dir == "jobs"
+
+
+def test_git_config_serves_the_clone_in_local_mode(make, repository, tmp_path):
+    estimator = make(git_config=repository, source_dir="jobs", instance_type="local", sagemaker_session=None)
+    estimator._prepare_for_training()
+    estimator.output_path = f"file://{tmp_path}"
+    model = estimator.create_model()
+    assert (Path(model.source_dir) / model.entry_point).read_text() == "print('cloned')\n"

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 
 import docker
@@ -143,6 +145,8 @@ def test_trains_and_serves_on_this_machine_without_any_credentials(code, setting
 
 def test_pushes_one_verified_schema2_image_and_submits_its_address(code, sandbox, settings):
     session = Session(boto_session=sandbox.boto_session())
+    # The sandbox's registry keeps its images: this one shall be missing.
+    settings = replace(settings, repository_prefix=f"sagemaker-custom-{secrets.token_hex(4)}")
     estimator = local_estimator(
         code, settings, instance_type="ml.m5.xlarge", role=sandbox.role, sagemaker_session=session
     )
@@ -158,11 +162,11 @@ def test_pushes_one_verified_schema2_image_and_submits_its_address(code, sandbox
     labels = registry.image_config(plan.reference)["config"]["Labels"]
     assert labels[FINGERPRINT_LABEL] == plan.fingerprint
     assert labels["sagemaker-custom.base-digest"].startswith("sha256:")
-    names = requests.get(f"{sandbox.registry_url}/v2/sagemaker-custom-pytorch/tags/list", timeout=30).json()["tags"]
-    assert plan.reference.tag in names
+    tags = requests.get(f"{sandbox.registry_url}/v2/{plan.reference.repository}/tags/list", timeout=30).json()["tags"]
+    assert plan.reference.tag in tags
 
-    repository = sandbox.boto_session().client("ecr").describe_repositories()["repositories"][0]
-    assert repository["repositoryName"] == "sagemaker-custom-pytorch"
+    described = sandbox.boto_session().client("ecr").describe_repositories(repositoryNames=[plan.reference.repository])
+    [repository] = described["repositories"]
     assert repository["imageTagMutability"] == "IMMUTABLE"
     assert repository["imageScanningConfiguration"] == {"scanOnPush": True}
 

@@ -309,7 +309,7 @@ class TestNoAnswer:
         for question in (lambda: aws.region, aws.account_id, lambda: aws.exists("b", "k", expected_owner=None)):
             with pytest.raises(SettingsError, match="no AWS region is configured") as caught:
                 question()
-            assert "AWS_REGION" in caught.value.hint
+            assert "AWS_DEFAULT_REGION" in caught.value.hint
 
 
 class TestOtherRefusals:

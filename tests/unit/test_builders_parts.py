@@ -40,6 +40,13 @@ class TestLog:
         assert log.path.read_text(encoding="utf-8").splitlines() == shown
         assert log.tail.endswith("host/simple")
 
+    def test_a_line_too_long_for_a_message_is_whole_in_the_file(self, tmp_path):
+        path = tmp_path / "logs" / "a.log"
+        with BuildLog(path, show=lambda _: None) as log:
+            log.line("RUN " + "x" * 5000)
+        assert log.tail == "RUN " + "x" * 196 + "…"
+        assert path.read_text() == "RUN " + "x" * 5000 + "\n"
+
     def test_a_folder_that_cannot_be_written(self, tmp_path):
         (tmp_path / "file").touch()
 

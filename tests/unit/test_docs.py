@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import re
+import shlex
 import textwrap
 from dataclasses import MISSING, fields
 from functools import cache
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from click.testing import CliRunner
 
 import sagemaker_custom
 from sagemaker_custom import catalog, errors
@@ -33,7 +35,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "image_catalog/README.md", *DOCS.rglob("*.md")])
 SOURCES = sorted(
     path
-    for folder in ("sagemaker_custom", "image_catalog", "tests", "tools", "examples")
+    for folder in ("sagemaker_custom", "image_catalog", "tests", "tools", "examples", "benchmarks")
     for path in (ROOT / folder).rglob("*")
     if path.suffix in {".py", ".yaml", ".md"} and path != Path(__file__)
 )
@@ -156,6 +158,62 @@ def test_command_line_page_has_every_option(command):
     assert f"`sagemaker-custom {command} " in page
     options = {name for parameter in cli.commands[command].params for name in parameter.opts if name.startswith("--")}
     assert options <= set(re.findall(r"`(--[a-z-]+)`", page))
+
+
+COMMANDS = sorted(
+    {
+        line
+        for block in blocks("sh")
+        for line in block.values[0].replace("\\\n", "").splitlines()
+        if line.startswith("sagemaker-custom ")
+    }
+)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_is_understood(command):
+    _, name, *arguments = shlex.split(command)
+    cli.commands[name].make_context(name, arguments)
+
+
+@cache
+def printed_by(command):
+    answer = CliRunner().invoke(cli, shlex.split(command)[1:])
+    if isinstance(answer.exception, errors.SageMakerCustomError):
+        return f"error: {answer.exception}\n"
+    return answer.output
+
+
+@pytest.mark.parametrize("text", blocks("text"))
+def test_output_is_what_a_command_on_the_pages_prints(text):
+    if re.match(r"(error|image): \S", text):
+        assert text in {printed_by(command) for command in COMMANDS if command.startswith("sagemaker-custom plan ")}
+
+
+def templates():
+    """Every text in the code, with … for each value in it."""
+    for path in (ROOT / "sagemaker_custom").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                yield node.value
+            elif isinstance(node, ast.JoinedStr):
+                yield "".join(item.value if isinstance(item, ast.Constant) else "…" for item in node.values)
+
+
+def as_pattern(text):
+    return re.escape(text).replace("…", ".*")
+
+
+def test_errors_to_fix_are_errors_of_the_code():
+    headings = re.findall(r"^## (.*“.*)$", read("how-to/fix-common-errors.md"), re.MULTILINE)
+    known = {text for text in templates() if len(text.replace("…", "").strip()) > 10}
+    titles = [title for heading in headings for title in re.findall("“(.+?)”", heading)]
+    assert titles
+    assert [
+        title
+        for title in titles
+        if not any(re.search(as_pattern(title), text) or re.fullmatch(as_pattern(text), title) for text in known)
+    ] == []
 
 
 def test_recipe_format_page_has_every_key_and_placeholder():

@@ -304,7 +304,7 @@ class TestMalformed:
             read_recipe(document, "extras/a.yaml")
         assert message in str(caught.value)
         assert "hunter2" not in str(caught.value)
-        assert caught.value.hint == "docs/how-to/write-a-recipe.md explains every key"
+        assert caught.value.hint == "docs/reference/recipe-format.md lists every key"
 
     def test_all_mistakes_are_told_at_once(self):
         with pytest.raises(CatalogError) as caught:

@@ -204,3 +204,9 @@ def test_repr_shows_no_password():
 def test_any_variable_is_read_or_a_clear_error(name, value):
     with suppress(SettingsError):
         assert Settings.load(env={f"SAGEMAKER_CUSTOM_{name.upper()}": value})
+
+
+def test_variable_that_is_no_setting_is_told_with_the_nearest():
+    with pytest.raises(SettingsError) as caught:
+        Settings.load(env={"SAGEMAKER_CUSTOM_ACOUNT": "123456789012"})
+    assert str(caught.value) == "SAGEMAKER_CUSTOM_ACOUNT: there is no setting 'acount'\n  -> did you mean 'account'?"

@@ -76,6 +76,11 @@ class TestBundle:
         with pytest.raises(SourceError, match="does not exist"):
             bundle("train.py", tmp_path / "missing")
 
+    def test_two_scripts_of_one_folder_have_addresses_of_their_own(self, code, tmp_path):
+        other = bundle("pkg/model.py", tmp_path / "src")
+        assert other.digest == code.digest
+        assert other.address != code.address
+
 
 class TestUpload:
     def test_goes_to_a_key_named_after_the_content(self, code, destination):
@@ -83,19 +88,19 @@ class TestUpload:
 
         uploaded = upload(code, destination, store=store, progress=NoProgress())
 
-        key = f"team/jobs/{code.digest}/sourcedir.tar.gz"
+        key = f"team/jobs/{code.address}/sourcedir.tar.gz"
         assert uploaded.uri == f"s3://code/{key}"
         assert uploaded.script_name == "train.py"
         assert uploaded.uploaded_bytes == store.objects["code", key].size
         with tarfile.open(fileobj=io.BytesIO(store.objects["code", key].content), mode="r:gz") as tar:
             assert tar.getnames() == ["pkg", "pkg/model.py", "train.py"]
 
-    def test_without_a_prefix_the_key_begins_with_the_digest(self, code):
+    def test_without_a_prefix_the_key_begins_with_the_address(self, code):
         uploaded = upload(
             code, SourceDestination(bucket="code", prefix=""), store=FakeObjectStore(), progress=NoProgress()
         )
 
-        assert uploaded.uri == f"s3://code/{code.digest}/sourcedir.tar.gz"
+        assert uploaded.uri == f"s3://code/{code.address}/sourcedir.tar.gz"
 
     def test_what_is_there_is_not_sent_again(self, code, destination):
         store, progress = FakeObjectStore(), RecordingProgress()
