@@ -257,14 +257,21 @@ def _docker_login(host: str) -> RegistryCredentials | None:
 def with_defaults(spec: ImageSpec, catalog: catalogs.Catalog) -> ImageSpec:
     """Fill in the version that is used when none is named.
 
-    It is the newest one that AWS publishes for both training and inference, so that what is trained can be served.
+    It is the newest one, with the Python and CUDA version if those are named, that AWS publishes for both training and
+    inference, so that what is trained can be served.
     """
+    if spec.version is not None:
+        return spec
     images = catalog.frameworks.get(spec.framework, ())
-    if spec.version is None and images:
-        scopes: dict[str, set[str]] = {"training": set(), "inference": set()}
-        for image in images:
-            scopes.setdefault(image.image_scope, set()).add(image.version)
-        pairs = [image for image in images if image.version in scopes["training"] & scopes["inference"]]
-        newest = max(pairs or images, key=lambda image: image.release)
-        spec = replace(spec, version=newest.version)
-    return spec
+    scopes = [{image.version for image in images if image.image_scope == scope} for scope in ("training", "inference")]
+    pairs = [
+        image
+        for image in images
+        if image.version in set.intersection(*scopes)
+        and image.image_scope == spec.image_scope
+        and spec.py_version in (None, image.py_version)
+        and spec.cuda_version in (None, image.cuda_version)
+    ]
+    if not pairs:
+        return spec
+    return replace(spec, version=max(pairs, key=lambda image: image.release).version)

@@ -60,6 +60,12 @@ def test_default_version_has_both_halves_of_the_pair():
     assert "/pytorch-inference:2.6.0-cpu-py312-" in inference
 
 
+def test_default_version_has_the_python_and_the_cuda_that_are_named():
+    assert "/pytorch-training:1.12.1-cpu-py38-" in image_uris.retrieve("pytorch", "us-east-1", py_version="py38")
+    uri = image_uris.retrieve("pytorch", "us-east-1", cuda_version="cu121", image_scope="inference")
+    assert "/pytorch-inference:2.3.0-gpu-py311-cu121-" in uri
+
+
 def test_region_that_does_not_exist_is_told_with_the_nearest():
     with pytest.raises(ImageNotInCatalogError) as caught:
         image_uris.retrieve("pytorch", "eu-wset-1", "2.3")
