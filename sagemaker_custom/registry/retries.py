@@ -1,4 +1,4 @@
-"""An attempt that may fail for now → its result, or the last failure after a number of tries."""
+"""An attempt that may fail at first → its result, or the last failure after a number of tries."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from functional_parts import Cloud
 from sagemaker.processing import FrameworkProcessor
 from sagemaker.pytorch import PyTorch, TrainingCompilerConfig
 from sagemaker.workflow.pipeline_context import PipelineSession
@@ -25,21 +24,6 @@ FEATURES = [
     {"framework_version": "1.12", "py_version": "py38", "compiler_config": TrainingCompilerConfig()},
     {"framework_version": "1.11.0", "py_version": "py38", "instance_type": "ml.trn1.2xlarge"},
 ]
-
-
-@pytest.fixture
-def cloud(tmp_path):
-    with Cloud(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def code(tmp_path):
-    folder = tmp_path / "code"
-    folder.mkdir()
-    for name in ("train.py", "clean.py", "inference.py"):
-        (folder / name).write_text(f"print({name!r})\n")
-    return folder
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import sagemaker
-from functional_parts import Cloud
 from sagemaker.processing import FrameworkProcessor
 from sagemaker.workflow.parameters import ParameterString
 from sagemaker.workflow.pipeline import Pipeline
@@ -32,21 +31,6 @@ ROLE = "arn:aws:iam::123456789012:role/SageMakerRole"
 STOCK = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.3.0-cpu-py311-ubuntu20.04-sagemaker"
 EXTENDED = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sagemaker-custom-pytorch:2.3.0-training-cpu-py311-faiss-"
 SERVING = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sagemaker-custom-pytorch:2.3.0-inference-cpu-py311-faiss-"
-
-
-@pytest.fixture
-def cloud(tmp_path):
-    with Cloud(tmp_path) as running:
-        yield running
-
-
-@pytest.fixture
-def code(tmp_path):
-    folder = tmp_path / "code"
-    folder.mkdir()
-    (folder / "train.py").write_text("print('training')\n")
-    (folder / "inference.py").write_text("def model_fn(folder): ...\n")
-    return folder
 
 
 @pytest.fixture
@@ -130,7 +114,7 @@ class TestFit:
         estimator.fit(wait=False)
         with tarfile.open(fileobj=cloud.download(*cloud.objects())) as archive:
             files = sorted(member.name for member in archive if member.isfile())
-        assert files == ["inference.py", "library/helper.py", "train.py"]
+        assert files == ["clean.py", "inference.py", "library/helper.py", "train.py"]
 
     def test_code_location_and_kms_key_keep_working(self, cloud, make):
         cloud.create_bucket("team-code")

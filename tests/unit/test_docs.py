@@ -102,7 +102,7 @@ def test_every_page_is_linked():
 
 @pytest.mark.parametrize("code", blocks("python"))
 def test_python_examples_compile(code):
-    compile(code, "example", "exec")
+    assert compile(code, "example", "exec")
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))
@@ -173,7 +173,7 @@ COMMANDS = sorted(
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_is_understood(command):
     _, name, *arguments = shlex.split(command)
-    cli.commands[name].make_context(name, arguments)
+    assert cli.commands[name].make_context(name, arguments).params
 
 
 @cache
