@@ -26,6 +26,7 @@ lint: $(VENV)/.installed-lint ## style, types and import contracts
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/vermin --quiet --no-tips --violations -t=3.10- sagemaker_custom
 	$(VENV)/bin/codespell README.md CONTRIBUTING.md docs examples image_catalog/extras image_catalog/README.md sagemaker_custom
 
 bench: $(VENV)/.installed ## measure source packing against the SDK's

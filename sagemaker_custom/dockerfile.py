@@ -5,7 +5,8 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+
+from typing_extensions import assert_never
 
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.resolve import CondaStep, PackagesStep, PipStep, Step

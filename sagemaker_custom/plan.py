@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import asdict, dataclass, replace
-from typing import Any, TypeAlias, assert_never
+from typing import Any, TypeAlias
+
+from typing_extensions import assert_never
 
 from sagemaker_custom.catalog import BaseImage, Partitions
 from sagemaker_custom.reference import ImageReference

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
-from typing import TypeAlias, assert_never
+from typing import TypeAlias
 
 from packaging.version import Version
+from typing_extensions import assert_never
 
 from sagemaker_custom.catalog import BaseImage, Catalog, Recipe
 from sagemaker_custom.catalog.recipes import Variant, placeholders, python_of

@@ -87,8 +87,10 @@ class Report:
 
 def main() -> None:
     """Run the whole job; raises if any part of it does not hold."""
-    # The SDK warns at each local prediction that Docker does not run rootless.
+    # The SDK warns at each local prediction that Docker does not run rootless, and local mode turns all logs on.
     logging.getLogger("sagemaker.local.utils").setLevel(logging.ERROR)
+    for name in ("botocore", "sagemaker.telemetry"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     started = time.monotonic()
     with Sandbox() as sandbox:
         os.environ.update(sandbox.environment)

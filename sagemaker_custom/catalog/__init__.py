@@ -7,12 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from importlib.resources.abc import Traversable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sagemaker_custom.catalog.images import BaseImage, Partitions, read_framework, read_partitions
 from sagemaker_custom.catalog.recipes import Recipe
 from sagemaker_custom.errors import CatalogError
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable  # novm: only for the type checker
 
 __all__ = ["BaseImage", "Catalog", "Partitions", "Recipe", "load"]
 
