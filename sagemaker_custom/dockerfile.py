@@ -133,7 +133,7 @@ def _conda(step: CondaStep) -> list[str]:
 
 def _pip(step: PipStep, plan: BuildPlan) -> list[str]:
     pip = f"{plan.base.python} -m pip --no-input --disable-pip-version-check"
-    options = ["--no-cache-dir", f"-c {_WORK}/held.txt"]
+    options = ["--no-cache-dir", "--progress-bar off", f"-c {_WORK}/held.txt"]
     commands = []
     if step.uninstall:
         commands.append(f"{pip} uninstall -y {_quoted(step.uninstall)}")

@@ -26,8 +26,8 @@ class Task(Protocol):
     def set_total(self, total: int) -> None:
         """Say how much there is, once it is known."""
 
-    def describe(self, text: str) -> None:
-        """Replace the text beside the bar."""
+    def finish(self) -> None:
+        """Say that it is over: the bar goes."""
 
 
 class Progress(Protocol):
@@ -56,8 +56,8 @@ class _NoTask:
     def set_total(self, total: int) -> None:
         del total
 
-    def describe(self, text: str) -> None:
-        del text
+    def finish(self) -> None:
+        """Do nothing."""
 
 
 class NoProgress:
@@ -118,8 +118,8 @@ class _RichTask:
     def set_total(self, total: int) -> None:
         self._bars.set_total(self._id, total)
 
-    def describe(self, text: str) -> None:
-        self._bars.describe(self._id, text)
+    def finish(self) -> None:
+        self._bars.remove(self._id)
 
 
 class _Bars:
@@ -163,10 +163,10 @@ class _Bars:
 
         self._display.update(TaskID(task), total=total)
 
-    def describe(self, task: int, text: str) -> None:
+    def remove(self, task: int) -> None:
         from rich.progress import TaskID
 
-        self._display.update(TaskID(task), description=text)
+        self._display.remove_task(TaskID(task))
 
 
 class ConsoleProgress:

@@ -181,6 +181,7 @@ def upload(
         path = Path(folder, _ARCHIVE_NAME)
         size = _pack(bundle, path)
         progress.step(f"uploading source ({decimal(size)}) to {uri}")
+        task = progress.task("uploading source", total=size)
         store.put_file(
             destination.bucket,
             key,
@@ -188,8 +189,9 @@ def upload(
             kms_key=destination.kms_key,
             encrypt=destination.encrypt,
             expected_owner=destination.expected_owner,
-            task=progress.task("uploading source", total=size),
+            task=task,
         )
+        task.finish()
     return UploadedSource(uri=uri, script_name=bundle.script_name, uploaded_bytes=size)
 
 

@@ -36,6 +36,7 @@ class BuildSteps:
     def finish(self) -> None:
         """Say that the build has succeeded, steps from the cache included."""
         self._advance_to(self._total)
+        self._task.finish()
 
     def _advance_to(self, done: int) -> None:
         if done > self._done:

@@ -55,4 +55,5 @@ def follow(events: Iterable[Mapping[str, Any]], task: Task) -> str | None:
             failure = str(event["error"])
         else:
             layers.take(event)
+    task.finish()
     return failure

@@ -37,7 +37,7 @@ class CountingTask:
     def set_total(self, total):
         pass
 
-    def describe(self, text):
+    def finish(self):
         pass
 
 

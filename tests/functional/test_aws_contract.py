@@ -28,8 +28,8 @@ class CountingTask:
     def set_total(self, total):
         raise AssertionError("the caller knows the size")
 
-    def describe(self, text):
-        raise AssertionError("the caller says what it is")
+    def finish(self):
+        raise AssertionError("the caller says when it is over")
 
 
 class MemoryWorld:

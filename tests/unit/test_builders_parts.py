@@ -128,6 +128,9 @@ class _Task:
     def advance(self, amount):
         self.done += amount
 
+    def finish(self):
+        self.finished = True
+
     def set_total(self, total):
         self.total = total
 

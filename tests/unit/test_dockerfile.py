@@ -245,7 +245,8 @@ class TestShell:
         pip = ["python", "-m", "pip", "--no-input", "--disable-pip-version-check"]
         assert image.calls == [
             [*pip, "uninstall", "-y", "old"],
-            [*pip, "install", "--no-cache-dir", "-c", f"{work}/held.txt", "-c", f"{work}/constraints.txt", "--no-deps",
+            [*pip, "install", "--no-cache-dir", "--progress-bar", "off",
+             "-c", f"{work}/held.txt", "-c", f"{work}/constraints.txt", "--no-deps",
              "--no-build-isolation", "-r", f"{work}/requirements.txt"],
         ]  # fmt: skip
         assert image.kept("held.txt") == "torch==2.3.0+cu121\nnumpy<2\n"

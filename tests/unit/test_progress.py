@@ -25,7 +25,7 @@ def use(progress):
     bar.set_total(10)
     bar.advance(4)
     bar.advance(6)
-    bar.describe("pushed [layer]")
+    bar.finish()
     progress.task("pulling", total=3).advance(3)
 
 
@@ -65,11 +65,17 @@ def test_bars_show_their_text_as_it_is():
     screen = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
     with ConsoleProgress(screen) as progress:
         progress.task("pushing [layer]", total=10).advance(10)
-        renamed = progress.task("waiting")
-        renamed.describe("pulling [base]")
+    assert "pushing [layer]" in screen.file.getvalue()
+
+
+def test_finished_bar_is_not_drawn_any_more():
+    screen = Console(file=io.StringIO(), force_terminal=True, width=120, color_system=None)
+    with ConsoleProgress(screen) as progress:
+        progress.task("pulling the base").finish()
+        progress.task("building", total=3, unit="steps").advance(1)
     shown = screen.file.getvalue()
-    assert "pushing [layer]" in shown
-    assert "pulling [base]" in shown
+    assert "1 of 3 steps" in shown
+    assert shown.rindex("pulling the base") < shown.index("building")
 
 
 def test_display_ends_when_the_work_fails():

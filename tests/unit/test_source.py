@@ -39,8 +39,8 @@ class RecordingProgress:
     def set_total(self, total: int) -> None:
         self.total = total
 
-    def describe(self, text: str) -> None:
-        self.said.append(text)
+    def finish(self) -> None:
+        self.said.append("finished")
 
 
 @pytest.fixture
@@ -130,6 +130,7 @@ class TestUpload:
         assert progress.said == [
             "packing source: 2 files, 20 bytes",
             f"uploading source ({uploaded.uploaded_bytes} bytes) to {uploaded.uri}",
+            "finished",
         ]
         assert progress.advanced == progress.total == uploaded.uploaded_bytes
 
