@@ -185,7 +185,7 @@ class TestStandIns:
     def test_they_hold_the_real_toolkit_and_torch_and_nothing_of_the_making(
         self, docker_engine, sandbox, recipe, module
     ):
-        stand_ins = StandIns(docker_engine, sandbox._folder, Settings(), NoProgress())
+        stand_ins = StandIns(docker_engine, sandbox._folder, Settings.load(), NoProgress())
         said = docker_engine.containers.run(
             stand_ins.ensure(recipe),
             entrypoint=["python", "-c"],
@@ -196,7 +196,7 @@ class TestStandIns:
         assert said.decode().splitlines()[-1] == "/opt/conda/bin/python 2.13.0+cpu []"
 
     def test_pip_configuration_never_reaches_an_image(self, docker_engine, sandbox):
-        stand_ins = StandIns(docker_engine, sandbox._folder, Settings(), NoProgress())
+        stand_ins = StandIns(docker_engine, sandbox._folder, Settings.load(), NoProgress())
         image = docker_engine.images.get(stand_ins.ensure(TRAINING))
         environment = image.attrs["Config"]["Env"]
         assert not [entry for entry in environment if entry.startswith(("PIP_", "SSL_", "REQUESTS_"))]
@@ -204,7 +204,7 @@ class TestStandIns:
     def test_script_that_fails_is_reported_with_its_last_lines(self, docker_engine, sandbox):
         broken = Recipe(name="training", parent=TRAINING, instructions=("LABEL test=broken",))
         with pytest.raises(BuildError) as caught:
-            StandIns(docker_engine, sandbox._folder, Settings(), NoProgress()).ensure(broken)
+            StandIns(docker_engine, sandbox._folder, Settings.load(), NoProgress()).ensure(broken)
         assert "the stand-in training cannot be made: its script ended with 1" in str(caught.value)
         assert "start_with_right_hostname.sh" in str(caught.value)
         with pytest.raises(NotFound):
