@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from typing_extensions import assert_never
 
@@ -135,8 +135,13 @@ def _pip(step: PipStep, plan: BuildPlan) -> list[str]:
     pip = f"{plan.base.python} -m pip --no-input --disable-pip-version-check"
     options = ["--no-cache-dir", "--progress-bar off", f"-c {_WORK}/held.txt"]
     commands = []
+    if step.env:
+        commands.append("export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in step.env))
     if step.uninstall:
         commands.append(f"{pip} uninstall -y {_quoted(step.uninstall)}")
+    if step.build_packages:
+        build = [*options, *_indexes(replace(step, index_url=None, extra_index_urls=(), find_links=()), plan)]
+        commands.append(f"{pip} install {' '.join(build)} {_quoted(step.build_packages)}")
     commands.append(f"printf '%s\\n' {_quoted(step.packages)} > {_WORK}/requirements.txt")
     if step.constraints:
         commands.append(f"printf '%s\\n' {_quoted(step.constraints)} > {_WORK}/constraints.txt")

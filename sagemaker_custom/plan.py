@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import asdict, dataclass, replace
+from datetime import date
 from typing import Any, TypeAlias
 
 from typing_extensions import assert_never
 
 from sagemaker_custom.catalog import BaseImage, Partitions
+from sagemaker_custom.errors import ImageNotInCatalogError
+from sagemaker_custom.extended_tags import extended_tag, mirrored_tag
 from sagemaker_custom.reference import ImageReference
-from sagemaker_custom.resolve import NeedsBuild, PipStep, Prebuilt, Resolution, Step
+from sagemaker_custom.resolve import NeedsBuild, PipStep, Prebuilt, Resolution, Step, describe_extra
 from sagemaker_custom.spec import (
-    AptExtra,
-    CondaExtra,
-    Extra,
     ImageSpec,
-    PipExtra,
-    RecipeExtra,
-    RequirementsExtra,
     canonical_json,
     fingerprint,
     without_credentials,
@@ -29,9 +25,6 @@ FINGERPRINT_LABEL = LABEL_PREFIX + "fingerprint"
 """The label that reuse verifies."""
 STAND_IN_LABEL = LABEL_PREFIX + "stand-in"
 """Borne by the sandbox's substitutes for AWS's images, and by everything built on them."""
-
-_TAG_FINGERPRINT = 20
-_TAG_LENGTH = 128
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +40,22 @@ class RegistryTarget:
 
 
 Target: TypeAlias = EngineTarget | RegistryTarget
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MirrorPolicy:
+    """Whether base images are brought from another region to the account's own registry."""
+
+    source_region: str | None = None
+    """Where they are brought from; ``None`` to bring none."""
+    when: str = "if-missing"
+    """``if-missing``: those that AWS does not publish in the region of the job; ``always``: all."""
+
+    def concerns(self, base: BaseImage, partitions: Partitions, region: str) -> bool:
+        """Whether ``base`` has to be brought to ``region``."""
+        if self.source_region in (None, region):
+            return False
+        return self.when == "always" or not partitions.publishes(base, region)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,7 +90,9 @@ class BuildPlan:
     spec: ImageSpec
     base: BaseImage
     base_reference: ImageReference
-    """Where AWS publishes the base."""
+    """Where the base is taken from: where AWS publishes it, or its mirror in the account's own registry."""
+    mirror_of: ImageReference | None = None
+    """What has to be brought to ``base_reference`` first, unless it is there already; ``None`` without a mirror."""
     reference: ImageReference
     """The image that is used: the base itself, or the extended image."""
     steps: tuple[Step, ...] = ()
@@ -94,6 +105,8 @@ class BuildPlan:
     """64 hexadecimal digits; empty when AWS's image is used as it is."""
     reason: str
     """Why it is this image, for people."""
+    warnings: tuple[str, ...] = ()
+    """What the user should know about it, a sentence each."""
 
     @property
     def needs_build(self) -> bool:
@@ -125,7 +138,7 @@ class BuildPlan:
         Args:
             revision: Appended to the tag, for example ``20261121T101500Z``.
         """
-        tag = _tag(self.base, self.spec.extras, f"{self.fingerprint[:_TAG_FINGERPRINT]}-r{revision}")
+        tag = extended_tag(self.base, self.spec.extras, self.fingerprint, revision)
         return replace(self, reference=self.reference.with_tag(tag), reason=f"{self.reason}; built afresh as {tag}")
 
 
@@ -138,6 +151,8 @@ def make_plan(
     target: Target,
     repository_prefix: str,
     pip_indexes: PipIndexes = PipIndexes(),
+    mirror: MirrorPolicy = MirrorPolicy(),
+    today: date | None = None,
 ) -> BuildPlan:
     """Say what would be used or built.
 
@@ -149,31 +164,34 @@ def make_plan(
         target: Where an extended image goes.
         repository_prefix: Of the repository's name, which ends in the framework's.
         pip_indexes: From the settings.
+        mirror: From the settings.
+        today: To tell what AWS patches no more; ``None`` leaves that out.
 
     Raises:
-        ImageNotInCatalogError: AWS does not publish the base in ``region``, or there is no such region.
+        ImageNotInCatalogError: AWS does not publish the base in ``region`` and it shall not be mirrored, or there is no
+            such region.
     """
     base = resolution.base
-    base_reference = partitions.reference(base, region)
-    why = f"{base.framework} {base.describe()} for {spec.image_scope} in {region}"
+    repository = _target(target, partitions, region, f"{repository_prefix}-{base.framework}")
+    base_reference, mirror_of = _base_reference(base, partitions, region, mirror, repository)
+    why = _why(base, region, mirrored_from=mirror.source_region if mirror_of else None)
+    unchanged = BuildPlan(
+        spec=spec,
+        base=base,
+        base_reference=base_reference,
+        mirror_of=mirror_of,
+        reference=base_reference,
+        reason=f"{why}: {_unchanged(spec)}",
+        warnings=_warnings(base, today),
+    )
     match resolution:
         case Prebuilt():
-            return BuildPlan(
-                spec=spec,
-                base=base,
-                base_reference=base_reference,
-                reference=base_reference,
-                reason=f"{why}: no extras, so AWS's image as it is",
-            )
+            return unchanged
         case NeedsBuild():
             digest = fingerprint(_document(base, resolution.steps, resolution.held, resolution.verify, pip_indexes))
-            return BuildPlan(
-                spec=spec,
-                base=base,
-                base_reference=base_reference,
-                reference=_target(target, partitions, region, f"{repository_prefix}-{base.framework}").with_tag(
-                    _tag(base, spec.extras, digest[:_TAG_FINGERPRINT])
-                ),
+            return replace(
+                unchanged,
+                reference=repository.with_tag(extended_tag(base, spec.extras, digest)),
                 steps=resolution.steps,
                 held=resolution.held,
                 verify=resolution.verify,
@@ -183,6 +201,47 @@ def make_plan(
             )
         case _:
             assert_never(resolution)
+
+
+def _why(base: BaseImage, region: str, *, mirrored_from: str | None) -> str:
+    known = f" (known from {base.origin} alone)" if base.origin else ""
+    mirrored = f", whose base is mirrored from {mirrored_from}" if mirrored_from else ""
+    return f"{base.framework} {base.describe()} for {base.image_scope} in {region}{known}{mirrored}"
+
+
+def _base_reference(
+    base: BaseImage, partitions: Partitions, region: str, mirror: MirrorPolicy, repository: ImageReference
+) -> tuple[ImageReference, ImageReference | None]:
+    """Return where the base is taken from, and what has to be brought there first."""
+    if mirror.source_region is None or not mirror.concerns(base, partitions, region):
+        return _published(base, partitions, region), None
+    elsewhere = partitions.reference(base, mirror.source_region)
+    if repository.registry is None:
+        # An engine pulls from any region; only jobs of SageMaker need the image in their own.
+        return elsewhere, None
+    return repository.with_tag(mirrored_tag(base)), elsewhere
+
+
+def _published(base: BaseImage, partitions: Partitions, region: str) -> ImageReference:
+    try:
+        return partitions.reference(base, region)
+    except ImageNotInCatalogError as error:
+        error.hint = f"{error.hint}; to bring it from one of them, set source_region (and source_profile)"
+        raise
+
+
+def _unchanged(spec: ImageSpec) -> str:
+    if not spec.extras:
+        return "no extras, so AWS's image as it is"
+    return f"AWS's image as it is, which has {', '.join(map(describe_extra, spec.extras))} already"
+
+
+def _warnings(base: BaseImage, today: date | None) -> tuple[str, ...]:
+    if today is None or base.end_of_patch is None or date.fromisoformat(base.end_of_patch) >= today:
+        return ()
+    return (
+        f"AWS patches {base.repository}:{base.tag} no more since {base.end_of_patch}: what is found unsafe in it stays",
+    )
 
 
 def _target(target: Target, partitions: Partitions, region: str, repository: str) -> ImageReference:
@@ -205,7 +264,7 @@ def _document(
     return {
         "base": {"repository": base.repository, "tag": base.tag, "digest": base.digest},
         "python": base.python,
-        "platform": f"linux/{'arm64' if base.architecture == 'arm64' else 'amd64'}",
+        "platform": base.platform,
         "processor": base.processor,
         "cuda_version": base.cuda_version,
         "steps": [{"kind": type(step).__name__, **_plain(asdict(step))} for step in steps],
@@ -217,43 +276,3 @@ def _document(
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:
     return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
-
-
-def describe_extra(extra: Extra) -> str:
-    """Return an extra as its user would write it."""
-    match extra:
-        case RecipeExtra():
-            return extra.name + extra.specifier
-        case PipExtra():
-            return f"pip:{extra.requirement}"
-        case CondaExtra():
-            return f"conda:{extra.channel}::{extra.spec}" if extra.channel else f"conda:{extra.spec}"
-        case AptExtra():
-            return f"apt:{extra.package}"
-        case RequirementsExtra():
-            return f"requirements of {len(extra.requirements)} packages"
-        case _:
-            assert_never(extra)
-
-
-def _tag(base: BaseImage, extras: tuple[Extra, ...], ending: str) -> str:
-    names = [re.sub(r"[^A-Za-z0-9.]+", "-", _short(extra)).strip("-.") for extra in extras]
-    known = [base.version, base.image_scope, base.processor, base.py_version, base.cuda_version]
-    readable = "-".join(filter(None, [*known, *names]))
-    return f"{readable[: _TAG_LENGTH - len(ending) - 1].rstrip('-.')}-{ending}"
-
-
-def _short(extra: Extra) -> str:
-    match extra:
-        case RecipeExtra():
-            return extra.name
-        case PipExtra():
-            return re.split(r"[^a-z0-9-]", extra.requirement)[0]
-        case CondaExtra():
-            return re.split(r"[=<>!]", extra.spec)[0]
-        case AptExtra():
-            return extra.package.partition("=")[0]
-        case RequirementsExtra():
-            return "requirements"
-        case _:
-            assert_never(extra)

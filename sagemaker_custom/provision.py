@@ -1,10 +1,11 @@
 """The image flow: a BuildPlan → the image that is used, built on the way if the policy allows.
 
-1. An image of AWS needs nothing: no network.
+1. An image of AWS needs nothing: no network. Unless it is mirrored: then it has to be in the account's registry.
 2. ``store.find``: is the extended image there? Asks the registry, or the local Docker Engine; a failure to answer is
    raised and never taken for an answer.
 3. It is there and its fingerprint label is the plan's: done.
-4. It is not: ``builder.build``, unless the policy is ``never``. Uses network, disk and CPU.
+4. It is not: the base is mirrored where the plan says so, then ``builder.build``, unless the policy is ``never``. Uses
+   network, disk and CPU.
 """
 
 from __future__ import annotations
@@ -14,9 +15,10 @@ from collections.abc import Callable
 
 from sagemaker_custom.builders import FoundImage, ImageBuilder, ImageStore
 from sagemaker_custom.errors import ImageMissingError, TagConflictError, UsageError
-from sagemaker_custom.plan import FINGERPRINT_LABEL, BuildPlan, describe_extra
+from sagemaker_custom.plan import FINGERPRINT_LABEL, BuildPlan
 from sagemaker_custom.progress import Progress
 from sagemaker_custom.reference import ImageReference
+from sagemaker_custom.resolve import describe_extra
 from sagemaker_custom.spec import BuildPolicy, RequirementsExtra
 
 _POLICIES: dict[str, BuildPolicy] = {"if-missing": "if-missing", "always": "always", "never": "never"}
@@ -39,6 +41,7 @@ def ensure_image(
     policy: BuildPolicy,
     store: ImageStore,
     builder: Callable[[], ImageBuilder],
+    mirror: Callable[[BuildPlan], object],
     revision: Callable[[], str],
     progress: Progress,
 ) -> ImageReference:
@@ -49,6 +52,7 @@ def ensure_image(
         policy: Whether to build.
         store: Where an extended image is looked for.
         builder: Makes the builder, only when one is needed.
+        mirror: Brings the base to the account's registry, when the plan takes it from there.
         revision: Names a fresh build of an image whose tag cannot be moved.
         progress: Is told which way it went.
 
@@ -59,9 +63,11 @@ def ensure_image(
         RegistryError: Whether it exists could not be learned, or it could not be pushed.
     """
     if not plan.needs_build:
+        _bring_base(plan, policy, store, mirror)
         progress.step(f"image {plan.reference}: AWS's own, nothing to build")
         return plan.reference
     if policy == "always":
+        _bring_base(plan, policy, store, mirror)
         # Tags in ECR are immutable and others rely on this one, so a fresh build gets a tag of its own (ADR 0007).
         fresh = plan if plan.is_local else plan.rebuilt(revision())
         return builder().build(fresh, fresh=True)
@@ -75,7 +81,20 @@ def ensure_image(
             f'the image {plan.reference} does not exist, and build="never" forbids building it',
             hint=f"build it with: {build_command(plan)}",
         )
+    _bring_base(plan, policy, store, mirror)
     return builder().build(plan)
+
+
+def _bring_base(plan: BuildPlan, policy: BuildPolicy, store: ImageStore, mirror: Callable[[BuildPlan], object]) -> None:
+    # Asked first, so that who only uses the mirror needs no rights where the image comes from.
+    if plan.mirror_of is None or store.find(plan.base_reference) is not None:
+        return
+    if policy == "never":
+        raise ImageMissingError(
+            f'{plan.mirror_of} is not mirrored as {plan.base_reference} yet, and build="never" forbids it',
+            hint=f"mirror it with: {build_command(plan, 'mirror')}",
+        )
+    mirror(plan)
 
 
 def verify_fingerprint(plan: BuildPlan, found: FoundImage) -> None:
@@ -93,13 +112,24 @@ def verify_fingerprint(plan: BuildPlan, found: FoundImage) -> None:
         )
 
 
-def build_command(plan: BuildPlan) -> str:
-    """Return the command line that builds the image of ``plan``."""
-    words = ["sagemaker-custom", "build", plan.spec.framework, "--version", plan.base.version]
-    words += ["--py-version", plan.base.py_version, "--image-scope", plan.base.image_scope]
-    words += ["--processor", plan.base.processor]
-    if plan.base.cuda_version:
-        words += ["--cuda-version", plan.base.cuda_version]
+def build_command(plan: BuildPlan, command: str = "build") -> str:
+    """Return the command line that builds the image of ``plan``, or does something else with it."""
+    base = plan.base
+    options = {
+        "--version": base.version,
+        "--py-version": base.py_version,
+        "--image-scope": base.image_scope,
+        "--processor": base.processor,
+        "--architecture": base.architecture if base.architecture != "x86_64" else None,
+        "--base-framework-version": f"{base.base_framework}{base.base_framework_version}"
+        if base.base_framework
+        else None,
+        "--cuda-version": base.cuda_version,
+        "--sdk-version": base.sdk_version,
+        "--container-version": plan.spec.container_version,
+    }
+    words = ["sagemaker-custom", command, plan.spec.framework]
+    words += [word for name, value in options.items() if value for word in (name, value)]
     for extra in plan.spec.extras:
         words += ["--extra", extra.path if isinstance(extra, RequirementsExtra) else describe_extra(extra)]
     if plan.is_local:

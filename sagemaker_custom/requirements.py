@@ -42,12 +42,13 @@ def _read_one(entry: str | os.PathLike[str]) -> Extra:
         raise InvalidExtraError(
             f"extra {entry!r} is not a text", hint="write for example extras=['faiss', 'pip:umap-learn']"
         )
-    if isinstance(entry, os.PathLike) or _is_path(entry):
+    if isinstance(entry, os.PathLike) or is_path(entry):
         return read_requirements(Path(entry))
     return parse_extra(entry)
 
 
-def _is_path(text: str) -> bool:
+def is_path(text: str) -> bool:
+    """Tell whether an entry of ``extras`` is the path of a requirements file."""
     kind, colon, _ = text.partition(":")
     if colon and kind in ("pip", "conda", "apt"):
         return False

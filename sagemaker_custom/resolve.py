@@ -2,23 +2,52 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from graphlib import CycleError, TopologicalSorter
 from typing import TypeAlias
 
 from packaging.version import Version
 from typing_extensions import assert_never
 
+from sagemaker_custom.bases import did_you_mean, find_base
 from sagemaker_custom.catalog import BaseImage, Catalog, Recipe
-from sagemaker_custom.catalog.recipes import Variant, placeholders, python_of
-from sagemaker_custom.errors import ImageNotInCatalogError
+from sagemaker_custom.catalog.recipes import Variant, placeholders
+from sagemaker_custom.conflicts import Wanted, check_conflicts, check_held
+from sagemaker_custom.errors import CatalogError, ImageNotInCatalogError
 from sagemaker_custom.spec import AptExtra, CondaExtra, Extra, ImageSpec, PipExtra, RecipeExtra, RequirementsExtra
 
-_NEAREST = 5
 # AWS builds these itself against its own CUDA and communication libraries; replacing them loses that (facts in
-# docs/explanation/what-is-installed.md).
-_FAMILIES = {"pytorch": ("torch", "torchaudio", "torchdata", "torchtext", "torchvision")}
+# docs/explanation/what-is-installed.md). Names that an image does not have are not held.
+_TORCH = ("torch", "torchaudio", "torchdata", "torchtext", "torchvision")
+_TENSORFLOW = (
+    "keras",
+    "tensorflow",
+    "tensorflow-cpu",
+    "tensorflow-estimator",
+    "tensorflow-gpu",
+    "tensorflow-io",
+    "tensorflow-serving-api",
+    "tensorflow-serving-api-gpu",
+    "tensorflow-text",
+    "tf-keras",
+)
+_MXNET = ("aws-mxnet-cu101", "aws-mxnet-cu110", "aws-mxnet-cu112", "aws-mxnet-mkl", "gluoncv", "gluonnlp", "mxnet")
+_FAMILIES = {
+    "chainer": ("chainer", "chainermn", "cupy"),
+    "coach-mxnet": _MXNET,
+    "coach-tensorflow": _TENSORFLOW,
+    "huggingface": ("transformers",),
+    "mxnet": _MXNET,
+    "ray-tensorflow": _TENSORFLOW,
+    "sklearn": ("scikit-learn",),
+    "tensorflow": _TENSORFLOW,
+    "xgboost": ("xgboost",),
+}
+"""Framework → its packages; where there is none named, it is one that runs on PyTorch."""
+_REMEMBERED = 1024
+_VERSIONED = {"pytorch": "torch", "tensorflow": "tensorflow", "transformers": "transformers"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +73,8 @@ class PipStep:
     packages: tuple[str, ...]
     uninstall: tuple[str, ...] = ()
     """Removed first."""
+    build_packages: tuple[str, ...] = ()
+    """Installed before the packages, which are built with them."""
     constraints: tuple[str, ...] = ()
     find_links: tuple[str, ...] = ()
     index_url: str | None = None
@@ -52,6 +83,8 @@ class PipStep:
     no_build_isolation: bool = False
     replaces: tuple[str, ...] = ()
     """Packages that this step may replace although the base's are held otherwise."""
+    env: tuple[tuple[str, str], ...] = ()
+    """Environment variables of this step, sorted by name; they do not stay in the image."""
 
 
 Step: TypeAlias = PackagesStep | CondaStep | PipStep
@@ -59,7 +92,7 @@ Step: TypeAlias = PackagesStep | CondaStep | PipStep
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prebuilt:
-    """AWS's own image is what was asked for."""
+    """AWS's own image is what was asked for; the extras, if any, are in it already."""
 
     base: BaseImage
 
@@ -80,112 +113,95 @@ class NeedsBuild:
 Resolution: TypeAlias = Prebuilt | NeedsBuild
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Choice:
+    extra: RecipeExtra
+    recipe: Recipe
+    variant: Variant
+    version: Version | None
+
+
 def resolve(spec: ImageSpec, catalog: Catalog) -> Resolution:
     """Find the base image for ``spec`` and what to install on it.
 
+    The answer is remembered, so asking again costs microseconds.
+
     Raises:
         ImageNotInCatalogError: There is no such framework, version, Python, CUDA or recipe; names the nearest.
+        InvalidExtraError: Two extras cannot be in one image, or one would replace what the base image holds.
+        CatalogError: Recipes want to come after one another in a circle.
     """
+    return _resolve(spec, catalog)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _resolve(spec: ImageSpec, catalog: Catalog) -> Resolution:
     base = find_base(spec, catalog)
     if not spec.extras:
         return Prebuilt(base=base)
-    chosen = [_choose(extra, base, catalog) for extra in spec.extras if isinstance(extra, RecipeExtra)]
-    steps = [step for variant, version, _ in chosen for step in _recipe_steps(variant, version, base)]
-    steps += _plain_steps([extra for extra in spec.extras if not isinstance(extra, RecipeExtra)], base)
+    chosen = _in_order([_choose(extra, base, catalog) for extra in spec.extras if isinstance(extra, RecipeExtra)])
+    plain = [extra for extra in spec.extras if not isinstance(extra, RecipeExtra)]
+    recipes = [(choice, tuple(_recipe_steps(choice, base))) for choice in chosen]
+    others = [(extra, tuple(_plain_steps([extra], base))) for extra in plain]
+    _check(recipes, others, base)
+    steps = [step for _, group in recipes for step in group] + list(_plain_steps(plain, base))
+    if not steps:
+        return Prebuilt(base=base)
     return NeedsBuild(
         base=base,
         steps=_ordered(steps),
-        held=_FAMILIES.get(base.framework, ()),
-        verify=tuple(command for variant, _, recipe in chosen for command in variant.verify or recipe.verify),
+        held=held_packages(base),
+        verify=tuple(command for choice in chosen for command in choice.variant.verify or choice.recipe.verify),
     )
 
 
-def find_base(spec: ImageSpec, catalog: Catalog) -> BaseImage:
-    """Return the base image for ``spec``: of several, the newest version, then Python, then what the catalog prefers.
-
-    Raises:
-        ImageNotInCatalogError: No image fits; names the nearest.
-    """
-    images = catalog.frameworks.get(spec.framework)
-    if images is None:
-        raise ImageNotInCatalogError(
-            f"there is no framework {spec.framework!r} in the catalog",
-            hint=_did_you_mean(spec.framework, catalog.frameworks),
-        )
-    version = catalog.version_aliases.get(spec.framework, {}).get(spec.version or "", spec.version)
-    fitting = [image for image in images if _fits(image, replace(spec, version=version))]
-    if not fitting:
-        raise _not_found(spec, images)
-    # max() keeps the first of equals, and the catalog lists what it prefers first.
-    return max(fitting, key=lambda image: (image.release, Version(python_of(image))))
+def held_packages(base: BaseImage) -> tuple[str, ...]:
+    """Return the packages of ``base`` that no step may change."""
+    names = (base.framework, *([base.base_framework] if base.base_framework else []))
+    return tuple(sorted({package for name in names for package in _FAMILIES.get(name, _TORCH)}))
 
 
-def _fits(image: BaseImage, spec: ImageSpec) -> bool:
-    return (
-        image.image_scope == spec.image_scope
-        and image.processor == spec.processor
-        and image.architecture == spec.architecture
-        and (spec.version is None or _is_version(image.version, spec.version))
-        and spec.py_version in (None, image.py_version)
-        and (spec.processor == "cpu" or spec.cuda_version in (None, image.cuda_version))
-    )
+def describe_extra(extra: Extra) -> str:
+    """Return an extra as its user would write it."""
+    match extra:
+        case RecipeExtra():
+            return extra.name + extra.specifier
+        case PipExtra():
+            return f"pip:{extra.requirement}"
+        case CondaExtra():
+            return f"conda:{extra.channel}::{extra.spec}" if extra.channel else f"conda:{extra.spec}"
+        case AptExtra():
+            return f"apt:{extra.package}"
+        case RequirementsExtra():
+            return f"requirements of {len(extra.requirements)} packages"
+        case _:
+            assert_never(extra)
 
 
-def _is_version(full: str, asked: str) -> bool:
-    return full == asked or full.startswith(f"{asked}.")
-
-
-def _not_found(spec: ImageSpec, images: Sequence[BaseImage]) -> ImageNotInCatalogError:
-    cuda = spec.cuda_version if spec.processor == "gpu" else None
-    architecture = spec.architecture if spec.architecture != "x86_64" else None
-    wanted = " ".join(filter(None, [spec.version, spec.processor, architecture, spec.py_version, cuda]))
-    near = sorted(
-        (image for image in images if image.image_scope == spec.image_scope), key=lambda image: _distance(image, spec)
-    )
-    listed = list(dict.fromkeys(image.describe() for image in near))[:_NEAREST]
-    return ImageNotInCatalogError(
-        f"the catalog has no {spec.framework} {spec.image_scope} image for {wanted}",
-        hint=f"the nearest are: {'; '.join(listed)}" if listed else "there is none for this scope at all",
-    )
-
-
-def _distance(image: BaseImage, spec: ImageSpec) -> tuple[float, ...]:
-    asked = _numbers(spec.version or "0")
-    has = _numbers(image.version)
-    gap = (
-        sum(abs(a - b) * weight for a, b, weight in zip(has, asked, (10_000, 100, 1), strict=False))
-        if spec.version
-        else 0
-    )
-    return (
-        image.architecture != spec.architecture,
-        gap,
-        image.processor != spec.processor,
-        spec.py_version not in (None, image.py_version),
-        spec.cuda_version not in (None, image.cuda_version),
-        -sum(a * weight for a, weight in zip(has, (10_000, 100, 1), strict=False)),
-    )
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) if part.isdecimal() else 0 for part in version.split("."))[:3]
-
-
-def _choose(extra: RecipeExtra, base: BaseImage, catalog: Catalog) -> tuple[Variant, Version | None, Recipe]:
+def _choose(extra: RecipeExtra, base: BaseImage, catalog: Catalog) -> _Choice:
     recipe = catalog.recipes.get(extra.name)
     if recipe is None:
         raise ImageNotInCatalogError(
             f"there is no recipe {extra.name!r} in the catalog",
-            hint=f"{_did_you_mean(extra.name, catalog.recipes)}; for a package of the index write 'pip:{extra.name}'",
+            hint=f"{did_you_mean(extra.name, catalog.recipes)}; for a package of the index write 'pip:{extra.name}'",
         )
     fitting = [variant for variant in recipe.variants if variant.when.matches(base)]
     for variant in fitting:
-        version = variant.choose_version(extra.specifier)
-        if version is not None or (variant.version is None and not extra.specifier):
-            return variant, version, recipe
+        if variant.unavailable:
+            raise ImageNotInCatalogError(
+                f"the recipe {recipe.name!r} has nothing for {base.framework} {base.describe()}",
+                hint=variant.unavailable,
+            )
+        if variant.installs(extra.specifier):
+            return _Choice(extra=extra, recipe=recipe, variant=variant, version=variant.choose_version(extra.specifier))
+    raise _no_variant(extra, fitting, base)
+
+
+def _no_variant(extra: RecipeExtra, fitting: Sequence[Variant], base: BaseImage) -> ImageNotInCatalogError:
+    kind = f"{base.framework} {base.describe()}"
     if not fitting:
-        raise ImageNotInCatalogError(
-            f"the recipe {recipe.name!r} has nothing for {base.framework} {base.describe()}",
+        return ImageNotInCatalogError(
+            f"the recipe {extra.name!r} has nothing for {kind}",
             hint="choose another version, Python or CUDA, or take what the index has, as 'pip:PKG'",
         )
     known = ", ".join(
@@ -193,19 +209,62 @@ def _choose(extra: RecipeExtra, base: BaseImage, catalog: Catalog) -> tuple[Vari
         for variant in fitting
         if variant.version
     )
-    raise ImageNotInCatalogError(
-        f"the recipe {recipe.name!r} has no version {extra.specifier!r} for {base.framework} {base.describe()}",
-        hint=f"it has {known}" if known else f"it comes in one version only: write {recipe.name!r}",
+    return ImageNotInCatalogError(
+        f"the recipe {extra.name!r} has no version {extra.specifier!r} for {kind}",
+        hint=f"it has {known}" if known else f"it comes in one version only: write {extra.name!r}",
     )
 
 
-def _did_you_mean(name: str, known: Iterable[str]) -> str:
-    near = get_close_matches(name, list(known), n=3, cutoff=0.5)
-    return f"did you mean {', '.join(near)}?" if near else f"there are {', '.join(sorted(known))}"
+def _in_order(chosen: Sequence[_Choice]) -> tuple[_Choice, ...]:
+    """Sort recipes by name, but each one after those that it asks to come after."""
+    named = {choice.recipe.name: choice for choice in chosen}
+    graph = TopologicalSorter({name: set(choice.recipe.after) & named.keys() for name, choice in named.items()})
+    try:
+        graph.prepare()
+    except CycleError as error:
+        raise CatalogError(
+            f"the recipes {', '.join(sorted(set(error.args[1])))} want to come after one another",
+            hint="remove one of their 'after' keys",
+        ) from error
+    found = []
+    while graph.is_active():
+        ready = sorted(graph.get_ready())
+        found += ready
+        graph.done(*ready)
+    return tuple(named[name] for name in found)
 
 
-def _recipe_steps(variant: Variant, version: Version | None, base: BaseImage) -> Iterable[Step]:
-    values = placeholders(base, version)
+def _check(
+    recipes: Sequence[tuple[_Choice, Sequence[Step]]], others: Sequence[tuple[Extra, Sequence[Step]]], base: BaseImage
+) -> None:
+    plain = [_wanted(describe_extra(extra), steps) for extra, steps in others]
+    named = [
+        _wanted(describe_extra(choice.extra), steps, choice.recipe.name, choice.recipe.conflicts)
+        for choice, steps in recipes
+    ]
+    check_conflicts([*named, *plain])
+    held = {
+        package: str(version)
+        for framework, package in _VERSIONED.items()
+        if package in held_packages(base) and (version := base.version_of(framework)) is not None
+    }
+    check_held(plain, held)
+
+
+def _wanted(name: str, steps: Sequence[Step], recipe: str | None = None, conflicts: tuple[str, ...] = ()) -> Wanted:
+    pip = [step for step in steps if isinstance(step, PipStep)]
+    return Wanted(
+        extra=name,
+        recipe=recipe,
+        requirements=tuple(package for step in pip for package in step.packages),
+        removes=tuple(package for step in pip for package in step.uninstall),
+        conflicts=conflicts,
+    )
+
+
+def _recipe_steps(choice: _Choice, base: BaseImage) -> Iterator[Step]:
+    variant = choice.variant
+    values = placeholders(base, variant.when, choice.version)
 
     def filled(texts: Iterable[str]) -> tuple[str, ...]:
         return tuple(text.format_map(values) for text in texts)
@@ -219,16 +278,18 @@ def _recipe_steps(variant: Variant, version: Version | None, base: BaseImage) ->
         yield PipStep(
             packages=filled(pip.packages),
             uninstall=variant.uninstall,
+            build_packages=filled(pip.build_packages),
             find_links=filled(pip.find_links),
             index_url=filled([pip.index_url])[0] if pip.index_url else None,
             extra_index_urls=filled(pip.extra_index_urls),
             no_deps=pip.no_deps,
             no_build_isolation=pip.no_build_isolation,
             replaces=pip.replaces,
+            env=tuple((name, value.format_map(values)) for name, value in pip.env),
         )
 
 
-def _plain_steps(extras: Sequence[Extra], base: BaseImage) -> Iterable[Step]:
+def _plain_steps(extras: Sequence[Extra], base: BaseImage) -> Iterator[Step]:
     pip: list[str] = []
     for extra in extras:
         match extra:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,10 @@ from sagemaker_custom.errors import SettingsError
 _ENV_PREFIX = "SAGEMAKER_CUSTOM_"
 # A company's CA bundle is nearly always announced by one of these already.
 _CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
+# What besides decides where the configuration file and the cache folder are.
+_LOOKED_AT = frozenset({*_CA_VARIABLES, "HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"})
+_REMEMBERED = 16
+_MIRROR = ("if-missing", "always")
 _PREFIX = re.compile(r"[a-z0-9]+(?:[-/][a-z0-9]+)*")
 # The SDK takes an image "sagemaker-pytorch:…" for one of AWS's of old, and its version for the framework's.
 _STOCK_PREFIXES = ("sagemaker", "sagemaker-rl")
@@ -46,6 +51,8 @@ class Settings:
     """AWS account whose registry holds the extended images; default: the caller's."""
     region: str | None = None
     """Region of the command line and ``image_uris``; default: the boto session's. An estimator's is its session's."""
+    profile: str | None = None
+    """AWS profile of the command line and ``image_uris``; default: boto3's choice. An estimator's is its session's."""
     repository_prefix: str = "sagemaker-custom"
     """Repositories are called ``<prefix>-<framework>``; has to contain ``sagemaker``, without ``_`` and ``.``."""
     registry_endpoints: tuple[RegistryEndpoint, ...] = ()
@@ -68,6 +75,18 @@ class Settings:
     """Seconds without a byte after which a registry request is given up."""
     registry_attempts: int = 6
     """How often a registry request is tried before it is given up."""
+    serving_version: str = "same"
+    """Which inference image serves what was trained: ``same`` version, ``nearest``, or a version such as ``2.6``."""
+    source_region: str | None = None
+    """Region that base images are brought from; default: none are brought."""
+    source_profile: str | None = None
+    """AWS profile whose credentials read them there, for another partition; default: the caller's."""
+    mirror: str = "if-missing"
+    """Which ones are brought: those not published in the job's region (``if-missing``), or ``always`` all."""
+    catalog: tuple[str, ...] = ()
+    """Folders or ``s3://`` prefixes of team catalogs, those that count most last."""
+    catalog_offline: bool = False
+    """Whether catalogs of S3 are taken from the copies on this machine, without asking S3 for changes."""
     accept_stand_ins: bool = False
     """Whether local mode takes the sandbox's stand-ins, which bear the names of AWS's images; the sandbox says yes."""
     sdk_telemetry: bool = True
@@ -94,6 +113,8 @@ class Settings:
                 f"account {self.account!r} is not an AWS account id",
                 hint="write its 12 digits, in a file between quotes",
             )
+        if self.mirror not in _MIRROR:
+            raise SettingsError(f"mirror {self.mirror!r} cannot be used", hint=f"write {' or '.join(_MIRROR)}")
         if self.ca_bundle is not None and not Path(self.ca_bundle).is_file():
             raise SettingsError(f"ca_bundle {self.ca_bundle!r} is not a file", hint="name a PEM file")
 
@@ -106,6 +127,8 @@ class Settings:
     ) -> Settings:
         """Collect the settings; what comes later wins: defaults, file, environment, ``overrides``.
 
+        Catalogs of file and environment add up.
+
         Args:
             env: Where ``SAGEMAKER_CUSTOM_<NAME>`` is looked up; default: ``os.environ``.
             file: YAML file of settings; default: ``SAGEMAKER_CUSTOM_CONFIG``, else
@@ -115,13 +138,17 @@ class Settings:
         Raises:
             SettingsError: An unknown name or a value of the wrong kind; says where.
         """
+        if env is None and file is None and not overrides:
+            return _load_unchanged(_surroundings())
         env = os.environ if env is None else env
         values: dict[str, Any] = {}
         ca_bundle = next((env[name] for name in _CA_VARIABLES if Path(env.get(name, "")).is_file()), None)
         if ca_bundle:
             values["ca_bundle"] = ca_bundle
-        values |= _from_file(env, file)
-        values |= _from_environment(env)
+        in_file, in_environment = _from_file(env, file), _from_environment(env)
+        values |= in_file | in_environment
+        # A variable that sets one catalog more must not take away the team's own.
+        values["catalog"] = (*in_file.get("catalog", ()), *in_environment.get("catalog", ()))
         values |= {_known(name, "overrides"): value for name, value in (overrides or {}).items()}
         return cls(**values)
 
@@ -133,6 +160,52 @@ class Settings:
         return f"https://{host}"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Surroundings:
+    """All that decides on the settings of this process, so that they are only read again when it changes."""
+
+    variables: tuple[tuple[str, str], ...] = field(repr=False)
+    file: tuple[int, int] | None
+    """Time and size of the configuration file."""
+    has_bundles: tuple[bool, ...]
+
+
+def _surroundings() -> _Surroundings:
+    variables = tuple(
+        (name, os.environ[name]) for name in os.environ if name.startswith(_ENV_PREFIX) or name in _LOOKED_AT
+    )
+    try:
+        status = _configuration_file(variables).stat()
+    except OSError:
+        status = None
+    return _Surroundings(
+        variables=variables,
+        file=(status.st_mtime_ns, status.st_size) if status else None,
+        has_bundles=tuple(_path(value).is_file() for name, value in variables if name in _CA_VARIABLES),
+    )
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _configuration_file(variables: tuple[tuple[str, str], ...]) -> Path:
+    named = dict(variables).get(_ENV_PREFIX + "CONFIG")
+    return Path(named) if named else _default_file()
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _path(text: str) -> Path:
+    return Path(text)
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _load_unchanged(surroundings: _Surroundings) -> Settings:
+    del surroundings
+    return Settings.load(os.environ)
+
+
+def _default_file() -> Path:
+    return Path(platformdirs.user_config_dir("sagemaker-custom", appauthor=False), "config.yaml")
+
+
 def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
     given = {name: value for name, value in env.items() if name.startswith(_ENV_PREFIX) and value}
     given.pop(_ENV_PREFIX + "CONFIG", None)
@@ -142,7 +215,7 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
 
 def _from_file(env: Mapping[str, str], file: Path | None) -> dict[str, Any]:
     named = file or (Path(env[_ENV_PREFIX + "CONFIG"]) if env.get(_ENV_PREFIX + "CONFIG") else None)
-    path = named or Path(platformdirs.user_config_dir("sagemaker-custom", appauthor=False), "config.yaml")
+    path = named or _default_file()
     if not path.is_file():
         if named:
             raise SettingsError(f"the configuration file {named} does not exist", hint="create it, or unset its name")
@@ -160,7 +233,15 @@ def _from_file(env: Mapping[str, str], file: Path | None) -> dict[str, Any]:
         raise SettingsError(f"{path}{line}: this is not YAML", hint="write one 'name: value' a line") from None
     if not isinstance(document, dict):
         raise SettingsError(f"{path} has to map setting names to values", hint="write one 'name: value' a line")
-    return {name: _read(value, _known(str(name), str(path)), f"{path}: {name}") for name, value in document.items()}
+    values = {name: _read(value, _known(str(name), str(path)), f"{path}: {name}") for name, value in document.items()}
+    if "catalog" in values:
+        values["catalog"] = tuple(_beside(location, path) for location in values["catalog"])
+    return values
+
+
+def _beside(location: str, file: Path) -> str:
+    """Return a location with what is relative in it read from the folder of the configuration file."""
+    return location if location.startswith("s3://") else str(file.absolute().parent / Path(location).expanduser())
 
 
 def _known(name: str, where: str) -> str:
@@ -203,6 +284,13 @@ def _texts(value: object) -> tuple[str, ...]:
     raise TypeError("it has to be a list, or words with spaces between them")
 
 
+def _locations(value: object) -> tuple[str, ...]:
+    if isinstance(value, str):
+        parts = re.split(rf"{re.escape(os.pathsep)}(?!//)", value)
+        return tuple(part.strip() for part in parts if part.strip())
+    return _texts(value)
+
+
 def _endpoints(value: object) -> tuple[RegistryEndpoint, ...]:
     pairs = dict(item.partition("=")[::2] for item in value.split()) if isinstance(value, str) else value
     if not isinstance(pairs, dict):
@@ -231,6 +319,8 @@ def _count(value: object) -> int:
 _SPECIAL_READERS: dict[str, Callable[[object], Any]] = {
     "registry_endpoints": _endpoints,
     "scan_on_push": _flag,
+    "catalog": _locations,
+    "catalog_offline": _flag,
     "accept_stand_ins": _flag,
     "sdk_telemetry": _flag,
     "pip_extra_index_urls": _texts,

@@ -16,8 +16,9 @@ from packaging.utils import canonicalize_name
 
 from sagemaker_custom.errors import InvalidExtraError, UsageError
 
-ImageScope = Literal["training", "inference"]
-Processor = Literal["cpu", "gpu"]
+ImageScope = Literal["training", "inference", "processing"]
+Processor = Literal["cpu", "gpu", "neuron", "neuronx", "hpu", "eia"]
+Architecture = Literal["x86_64", "arm64"]
 BuildPolicy = Literal["if-missing", "always", "never"]
 
 FINGERPRINT_FORMAT = 1
@@ -89,11 +90,21 @@ class ImageSpec:
     """As asked: ``2.3`` stands for the newest 2.3.x; ``None`` for the newest of all."""
     py_version: str | None = None
     """For example ``py311``."""
-    image_scope: ImageScope = "training"
-    processor: Processor = "cpu"
-    architecture: Literal["x86_64", "arm64"] = "x86_64"
+    image_scope: ImageScope | None = "training"
+    """``None`` for training, or what else there is when the framework has no training images."""
+    processor: Processor | None = "cpu"
+    """``None`` for CPU, or what else there is when the framework has no CPU images."""
+    architecture: Architecture = "x86_64"
     cuda_version: str | None = None
     """For example ``cu121``; ``None`` for what the catalog has for the version."""
+    base_framework: str | None = None
+    """What a framework such as ``huggingface`` runs on, for example ``pytorch``."""
+    base_framework_version: str | None = None
+    """Its version, as asked."""
+    sdk_version: str | None = None
+    """Of the AWS Neuron SDK, as asked."""
+    container_version: str | None = None
+    """Ending of the tag of AWS's image, where several images differ in nothing else: ``ubuntu18.04``."""
     extras: tuple[Extra, ...] = ()
     """Sorted, each once."""
 
@@ -103,7 +114,16 @@ class Hardware:
     """What an instance type computes on."""
 
     processor: Processor
-    architecture: Literal["x86_64", "arm64"]
+    architecture: Architecture
+
+
+_FAMILIES: tuple[tuple[re.Pattern[str], Processor], ...] = (
+    (re.compile("inf1"), "neuron"),
+    (re.compile("inf|trn"), "neuronx"),
+    (re.compile("dl1"), "hpu"),
+    (re.compile("[gp][0-9]"), "gpu"),
+)
+"""How the names of instance families begin, by what they compute on; every other one has CPUs alone."""
 
 
 def hardware_of(instance_type: str | None) -> Hardware:
@@ -113,7 +133,7 @@ def hardware_of(instance_type: str | None) -> Hardware:
         instance_type: ``ml.g5.xlarge``, ``ml_g5``, ``local``, ``local_gpu`` or ``None`` (serverless: CPU).
 
     Raises:
-        UsageError: Not an instance type, or one with AWS Inferentia or Trainium.
+        UsageError: Not an instance type.
     """
     if instance_type in (None, "local"):
         return Hardware(processor="cpu", architecture="x86_64")
@@ -126,13 +146,8 @@ def hardware_of(instance_type: str | None) -> Hardware:
             hint="write for example 'ml.g5.xlarge', 'local' or 'local_gpu'",
         )
     family = match[1]
-    if family.startswith(("inf", "trn")):
-        raise UsageError(
-            f"{instance_type!r} computes on AWS Neuron, for which the catalog has no images",
-            hint="choose an instance type with CPU or NVIDIA GPU, or give image_uri=",
-        )
     return Hardware(
-        processor="gpu" if family[0] in "gp" else "cpu",
+        processor=next((processor for beginning, processor in _FAMILIES if beginning.match(family)), "cpu"),
         architecture="arm64" if _GRAVITON.fullmatch(family) else "x86_64",
     )
 
@@ -152,17 +167,17 @@ def normalise_cuda(cuda_version: str | None) -> str | None:
 
 
 def normalise_python(py_version: str | None) -> str | None:
-    """Spell a Python version as the catalog does: ``3.11`` and ``py311`` → ``py311``.
+    """Spell a Python version as the catalog does: ``3.11`` and ``py311`` → ``py311``; ``py3`` stays.
 
     Raises:
         UsageError: It is neither of the two forms.
     """
     if py_version is None:
         return None
-    match = re.fullmatch(r"(?:py)?([0-9])\.?([0-9]{1,2})", str(py_version).lower())
+    match = re.fullmatch(r"(?:py)?([0-9])(?:\.?([0-9]{1,2}))?", str(py_version).lower())
     if not match:
         raise UsageError(f"py_version {py_version!r} cannot be read", hint="write 'py311' or '3.11'")
-    return f"py{match[1]}{match[2]}"
+    return f"py{match[1]}{match[2] or ''}"
 
 
 def parse_extra(text: str) -> Extra:
@@ -328,14 +343,31 @@ def canonical_json(document: Mapping[str, Any]) -> str:
 def with_scope(spec: ImageSpec, image_scope: ImageScope, instance_type: str | None) -> ImageSpec:
     """Return the counterpart of ``spec`` for another scope and instance type: the other half of the pair.
 
-    The CUDA version goes along only between two GPU images.
+    What belongs to one image alone (CUDA, Neuron SDK, the ending of the tag) goes along only to an image of the same
+    scope and processor.
     """
     hardware = hardware_of(instance_type)
-    keeps_cuda = hardware.processor == "gpu" and spec.processor == "gpu" and spec.image_scope == image_scope
+    same = spec.image_scope == image_scope and spec.processor in (None, hardware.processor)
     return replace(
         spec,
         image_scope=image_scope,
         processor=hardware.processor,
         architecture=hardware.architecture,
-        cuda_version=spec.cuda_version if keeps_cuda else None,
+        cuda_version=spec.cuda_version if same else None,
+        sdk_version=spec.sdk_version if same else None,
+        container_version=spec.container_version if same else None,
     )
+
+
+def parse_base_framework(text: str | None) -> tuple[str | None, str | None]:
+    """Read the SDK's ``base_framework_version``: ``pytorch2.0.0`` → ``("pytorch", "2.0.0")``; a version alone works.
+
+    Raises:
+        UsageError: It cannot be read.
+    """
+    if text is None:
+        return None, None
+    match = re.fullmatch(r"([a-z]*?)[-=]*([0-9][0-9.]*)?", text.lower())
+    if not match or not (match[1] or match[2]):
+        raise UsageError(f"base_framework_version {text!r} cannot be read", hint="write for example 'pytorch2.0.0'")
+    return match[1] or None, match[2]

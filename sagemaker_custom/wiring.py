@@ -7,7 +7,6 @@ import os
 import secrets
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -15,12 +14,21 @@ from typing import TYPE_CHECKING, Any
 
 from sagemaker_custom import catalog as catalogs
 from sagemaker_custom._version import __version__
-from sagemaker_custom.errors import CredentialsError, SettingsError, UsageError
-from sagemaker_custom.plan import BuildPlan, EngineTarget, PipIndexes, RegistryTarget, make_plan
+from sagemaker_custom.bases import find_base, with_defaults
+from sagemaker_custom.catalog_sources import Locations, open_catalog
+from sagemaker_custom.errors import CredentialsError, ImageNotInCatalogError, SettingsError, UsageError
+from sagemaker_custom.plan import (
+    BuildPlan,
+    EngineTarget,
+    MirrorPolicy,
+    PipIndexes,
+    RegistryTarget,
+    make_plan,
+)
 from sagemaker_custom.progress import Progress, terminal_progress
 from sagemaker_custom.provision import check_policy, ensure_image
 from sagemaker_custom.reference import ImageReference, RegistryCredentials
-from sagemaker_custom.resolve import resolve
+from sagemaker_custom.resolve import NeedsBuild, resolve
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.spec import ImageSpec
 
@@ -30,6 +38,7 @@ if TYPE_CHECKING:
     from sagemaker_custom.aws import Aws
     from sagemaker_custom.builders import ImageBuilder, ImageStore
     from sagemaker_custom.builders.docker_engine import DockerEngine
+    from sagemaker_custom.mirror import Mirrored
     from sagemaker_custom.registry import RegistryClient
 
 logger = logging.getLogger(__name__)
@@ -46,6 +55,7 @@ class Parts:
         session: Of boto3; default: the environment's.
         settings: Default: the environment's and the configuration file's.
         region: Default: the settings', else the session's.
+        catalog: Folders or ``s3://`` prefixes of further catalogs, after those of the settings.
         progress: Opens the display for a piece of work; default: bars on a terminal, else plain lines.
     """
 
@@ -55,30 +65,50 @@ class Parts:
         session: boto3.Session | None = None,
         settings: Settings | None = None,
         region: str | None = None,
+        catalog: Locations = (),
         progress: Callable[[], AbstractContextManager[Progress]] = terminal_progress,
     ) -> None:
         self.settings = settings or Settings.load()
         self._session = session
+        self._catalog = catalog
         self._region = region or self.settings.region
         self._progress = progress
 
     @cached_property
     def catalog(self) -> catalogs.Catalog:
-        """The image catalog."""
-        return catalogs.load()
+        """The image catalog, with what teams have added to it."""
+        return open_catalog(self.settings, catalog=self._catalog, store=lambda: self.aws)
+
+    def catalog_for(self, spec: ImageSpec) -> catalogs.Catalog:
+        """Return the catalog that has the base image of ``spec``: ours, else ours with what the installed SDK knows.
+
+        Raises:
+            ImageNotInCatalogError: Neither has it.
+        """
+        try:
+            find_base(with_defaults(spec, self.catalog), self.catalog)
+        except ImageNotInCatalogError:
+            wider = _with_sdk(self.catalog, spec.framework)
+            if wider is None:
+                raise
+            find_base(with_defaults(spec, wider), wider)
+            return wider
+        return self.catalog
 
     @cached_property
     def aws(self) -> Aws:
         """AWS, as the session's caller."""
         from sagemaker_custom.aws import Aws, open_session
 
-        return Aws(self._session or open_session(), region=self._region)
+        return Aws(self._session or open_session(profile=self.settings.profile), region=self._region)
 
     def object_store(self, s3_client: Any) -> Aws:
         """Return AWS with a ready-made S3 client, for example one with an endpoint of its own; ``None`` for none."""
         from sagemaker_custom.aws import Aws, open_session
 
-        return Aws(self._session or open_session(), region=self._region, s3_client=s3_client)
+        return Aws(
+            self._session or open_session(profile=self.settings.profile), region=self._region, s3_client=s3_client
+        )
 
     def plan(
         self, spec: ImageSpec, *, local: bool = False, region: str | None = None, account: str | None = None
@@ -86,7 +116,7 @@ class Parts:
         """Say what would be used or built.
 
         Args:
-            spec: What is wanted.
+            spec: What is wanted; without a version, the newest that has both halves of the pair.
             local: Whether for local mode: a bare tag, no registry, no account.
             region: Default: the one of these parts.
             account: Whose registry holds extended images; default: the settings', else the caller's.
@@ -95,13 +125,18 @@ class Parts:
             ImageNotInCatalogError: The catalog has no such image.
             CredentialsError: The account has to be asked for, and there are no credentials.
         """
-        resolution = resolve(spec, self.catalog)
-        needs_account = bool(spec.extras) and not local
+        catalog = self.catalog_for(spec)
+        spec = with_defaults(spec, catalog)
+        resolution = resolve(spec, catalog)
+        mirror = MirrorPolicy(source_region=self.settings.source_region, when=self.settings.mirror)
+        region = self._region_for(region, local=local)
+        mirrored = mirror.concerns(resolution.base, catalog.partitions, region)
+        needs_account = not local and (mirrored or isinstance(resolution, NeedsBuild))
         return make_plan(
             spec,
             resolution,
-            partitions=self.catalog.partitions,
-            region=self._region_for(region, local=local),
+            partitions=catalog.partitions,
+            region=region,
             target=RegistryTarget(account=account or self.settings.account or self.aws.account_id())
             if needs_account
             else EngineTarget(),
@@ -109,6 +144,8 @@ class Parts:
             pip_indexes=PipIndexes(
                 index_url=self.settings.pip_index_url, extra_index_urls=self.settings.pip_extra_index_urls
             ),
+            mirror=mirror,
+            today=datetime.now(timezone.utc).date(),
         )
 
     def _region_for(self, region: str | None, *, local: bool) -> str:
@@ -130,9 +167,41 @@ class Parts:
                 policy=check_policy(policy),
                 store=self._store(plan),
                 builder=lambda: self._builder(builder, progress),
+                mirror=lambda plan: self._mirror(plan, progress),
                 revision=lambda: f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
                 progress=progress,
             )
+
+    def mirror(self, plan: BuildPlan) -> Mirrored:
+        """Bring the base image of ``plan`` from where it is published to the account's own registry.
+
+        Raises:
+            UsageError: The plan takes the base from where it is published.
+            RegistryError: It could not be read or written.
+        """
+        with self._progress() as progress:
+            return self._mirror(plan, progress)
+
+    def _mirror(self, plan: BuildPlan, progress: Progress) -> Mirrored:
+        from sagemaker_custom.aws import open_session
+        from sagemaker_custom.mirror import mirror_image
+
+        if plan.mirror_of is None:
+            raise UsageError(
+                f"{plan.base_reference} is taken from where AWS publishes it",
+                hint="set source_region to the region that it shall be brought from",
+            )
+        profile = self.settings.source_profile
+        source = Parts(session=open_session(profile=profile), settings=self.settings) if profile else self
+        self._ensure_repository(plan.base_reference)
+        return mirror_image(
+            plan.mirror_of,
+            plan.base_reference,
+            source_registry=source.registry,
+            target_registry=self.registry,
+            progress=progress,
+            platform=plan.base.platform,
+        )
 
     def progress(self) -> AbstractContextManager[Progress]:
         """Open the display for a piece of work."""
@@ -174,16 +243,23 @@ class Parts:
             return EngineStore(self.engine, accept_stand_ins=self.settings.accept_stand_ins)
         return RegistryStore(self.registry)
 
+    def builder_choice(self, builder: str = "auto") -> tuple[str, str]:
+        """Return which builder is taken, and why.
+
+        Raises:
+            UsageError: There is no such builder.
+        """
+        wanted = self.settings.builder if builder == "auto" else builder
+        check_builder(wanted)
+        return "docker", "it runs every kind of step" if wanted == "auto" else "asked for"
+
     def _builder(self, builder: str, progress: Progress) -> ImageBuilder:
         from sagemaker_custom.builders.buildkit import choose_route, docker_commands
         from sagemaker_custom.builders.commands import SubprocessRunner
         from sagemaker_custom.builders.docker import DockerBuilder
         from sagemaker_custom.builders.endpoints import Endpoints
 
-        wanted = self.settings.builder if builder == "auto" else builder
-        check_builder(wanted)
-        why = "it runs every kind of step" if wanted == "auto" else "asked for"
-        progress.log(f"builder docker: {why}")
+        progress.log("builder " + ": ".join(self.builder_choice(builder)))
         environment = dict(os.environ)
         return DockerBuilder(
             self.engine,
@@ -229,6 +305,13 @@ class Parts:
             self.registry.remove_tag(reference)
 
 
+def _with_sdk(catalog: catalogs.Catalog, framework: str) -> catalogs.Catalog | None:
+    from sagemaker_custom.catalog.sdk_config import extended, installed_sdk
+
+    sdk = installed_sdk()
+    return extended(catalog, framework, sdk) if sdk else None
+
+
 def check_builder(builder: str) -> None:
     """Refuse a builder that does not exist.
 
@@ -252,26 +335,3 @@ def _docker_login(host: str) -> RegistryCredentials | None:
     if stored.get("IdentityToken"):
         return RegistryCredentials(username="<token>", password=stored["IdentityToken"])
     return RegistryCredentials(username=stored.get("Username", ""), password=stored.get("Password", ""))
-
-
-def with_defaults(spec: ImageSpec, catalog: catalogs.Catalog) -> ImageSpec:
-    """Fill in the version that is used when none is named.
-
-    It is the newest one, with the Python and CUDA version if those are named, that AWS publishes for both training and
-    inference, so that what is trained can be served.
-    """
-    if spec.version is not None:
-        return spec
-    images = catalog.frameworks.get(spec.framework, ())
-    scopes = [{image.version for image in images if image.image_scope == scope} for scope in ("training", "inference")]
-    pairs = [
-        image
-        for image in images
-        if image.version in set.intersection(*scopes)
-        and image.image_scope == spec.image_scope
-        and spec.py_version in (None, image.py_version)
-        and spec.cuda_version in (None, image.cuda_version)
-    ]
-    if not pairs:
-        return spec
-    return replace(spec, version=max(pairs, key=lambda image: image.release).version)

@@ -1,6 +1,6 @@
 """AWS, spoken in one place: our questions → STS, ECR and S3 → our values, or an ``AwsError`` that says why."""
 
 from sagemaker_custom.aws.connection import Connection, open_session
-from sagemaker_custom.aws.services import Aws, StoredObject
+from sagemaker_custom.aws.services import Aws, ListedObject, StoredObject
 
-__all__ = ["Aws", "Connection", "StoredObject", "open_session"]
+__all__ = ["Aws", "Connection", "ListedObject", "StoredObject", "open_session"]

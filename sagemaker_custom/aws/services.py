@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from sagemaker_custom.aws.connection import Connection
 from sagemaker_custom.aws.failures import Call
 from sagemaker_custom.errors import AwsError
-from sagemaker_custom.reference import RegistryCredentials
+from sagemaker_custom.reference import Digest, RegistryCredentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -36,6 +36,17 @@ class StoredObject:
     """Bytes."""
     kms_key: str | None
     """ARN of the KMS key that encrypts it; ``None`` when S3's own keys do."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ListedObject:
+    """An object as a listing of S3 has it."""
+
+    key: str
+    size: int
+    """Bytes."""
+    etag: str
+    """Another one when the content is another one."""
 
 
 class Aws:
@@ -64,7 +75,7 @@ class Aws:
         self._clock = clock
         self._lock = RLock()
         self._tokens: dict[str, tuple[RegistryCredentials, datetime]] = {}
-        self._account_id: str | None = None
+        self._caller: dict[str, Any] | None = None
 
     @property
     def region(self) -> str:
@@ -77,14 +88,21 @@ class Aws:
 
     def account_id(self) -> str:
         """Return the twelve digits of the account that the credentials belong to; asked once."""
+        return str(self._identity()["Account"])
+
+    def caller_arn(self) -> str:
+        """Return the ARN of the user or role that the credentials belong to; asked once."""
+        return str(self._identity()["Arn"])
+
+    def _identity(self) -> dict[str, Any]:
         with self._lock:
-            if self._account_id is None:
+            if self._caller is None:
                 call = Call(action="sts:GetCallerIdentity", resource="the caller", region=self.region)
-                answer = self._connection.ask(
+                answer: dict[str, Any] = self._connection.ask(
                     call, lambda: self._connection.client("sts", self.region).get_caller_identity()
                 )
-                self._account_id = str(answer["Account"])
-            return self._account_id
+                self._caller = answer
+            return self._caller
 
     def registry_credentials(self, *, account: str, region: str) -> RegistryCredentials:
         """Return what an ECR registry takes as user name and password, renewed half an hour before it expires.
@@ -158,6 +176,53 @@ class Aws:
             absent=frozenset({"RepositoryAlreadyExistsException"}),
         )
         return created is not None
+
+    def tags(self, repository: str, *, region: str, account: str | None = None) -> dict[str, Digest] | None:
+        """List the tags of an ECR repository, also one of AWS's own registries.
+
+        Args:
+            repository: Its name.
+            region: Where.
+            account: Whose registry; default: the caller's.
+
+        Returns:
+            Tag → digest of its manifest; ``None`` when there is no such repository.
+        """
+        resource = f"repository {repository}" + (f" of {account}" if account else "")
+        hint = "have ecr:ListImages allowed for this identity; a registry of another account has to allow it too"
+        answer = self._connection.ask(
+            Call(action="ecr:ListImages", resource=resource, region=region, denied_hint=hint),
+            lambda: (
+                self._connection.client("ecr", region)
+                .get_paginator("list_images")
+                .paginate(repositoryName=repository, filter={"tagStatus": "TAGGED"}, **_registry_of(account))
+                .build_full_result()
+            ),
+            absent=frozenset({"RepositoryNotFoundException"}),
+        )
+        if answer is None:
+            return None
+        return {image["imageTag"]: Digest(image["imageDigest"]) for image in answer.get("imageIds", [])}
+
+    def repositories(self, prefix: str, *, region: str, account: str | None = None) -> tuple[str, ...]:
+        """List the names of ECR repositories that begin with ``prefix``, sorted.
+
+        Args:
+            prefix: For example ``sagemaker-custom-``.
+            region: Where.
+            account: Whose registry; default: the caller's.
+        """
+        answer = self._connection.ask(
+            Call(action="ecr:DescribeRepositories", resource=f"repositories {prefix}*", region=region),
+            lambda: (
+                self._connection.client("ecr", region)
+                .get_paginator("describe_repositories")
+                .paginate(**_registry_of(account))
+                .build_full_result()
+            ),
+        )
+        names = (repository["repositoryName"] for repository in answer.get("repositories", []))
+        return tuple(sorted(name for name in names if name.startswith(prefix)))
 
     def remove_tag(self, repository: str, tag: str, *, region: str, account: str | None) -> bool:
         """Remove a tag, and with its last tag the image.
@@ -255,6 +320,39 @@ class Aws:
                     Callback=task.advance,
                 ),
             )
+
+    def list_objects(self, bucket: str, prefix: str) -> tuple[ListedObject, ...]:
+        """List the objects of a bucket whose keys begin with ``prefix``.
+
+        Args:
+            bucket: Name of the bucket.
+            prefix: For example ``catalog/``; empty for all.
+        """
+        answer = self._connection.ask(
+            self._s3_call("s3:ListBucket", bucket, prefix, None),
+            lambda: (
+                self._s3().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix).build_full_result()
+            ),
+        )
+        return tuple(
+            ListedObject(key=item["Key"], size=item["Size"], etag=item["ETag"].strip('"'))
+            for item in answer.get("Contents", [])
+        )
+
+    def read_object(self, bucket: str, key: str) -> bytes:
+        """Return the content of an object, which is small enough for memory.
+
+        Args:
+            bucket: Name of the bucket.
+            key: Of the object.
+        """
+
+        def request() -> bytes:
+            content: bytes = self._s3().get_object(Bucket=bucket, Key=key)["Body"].read()
+            return content
+
+        answer: bytes = self._connection.ask(self._s3_call("s3:GetObject", bucket, key, None), request)
+        return answer
 
     def _s3(self) -> Any:
         return self._s3_client or self._connection.client("s3", self.region)

@@ -109,6 +109,11 @@ class DockerEngine:
         with self._translated("asking for its version"):
             return str(self._docker.version()["Version"])
 
+    def info(self) -> dict[str, object]:
+        """Return what ``docker info`` has: storage driver, data folder, runtimes."""
+        with self._translated("asking how it is set up"):
+            return dict(self._docker.info())
+
     def free_space(self) -> str:
         """Say where the engine keeps its images and, where that can be seen from here, how much is free."""
         root = "its data folder"

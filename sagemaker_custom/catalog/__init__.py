@@ -1,121 +1,192 @@
-"""The image catalog: documents of ``image_catalog`` → one immutable :class:`Catalog` to ask."""
+"""The image catalog: documents of ``image_catalog``, and of team catalogs → one immutable :class:`Catalog` to ask."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
-from sagemaker_custom.catalog.images import BaseImage, Partitions, read_framework, read_partitions
+from sagemaker_custom.catalog.images import BaseImage, Framework, Partitions
+from sagemaker_custom.catalog.problems import Problem
 from sagemaker_custom.catalog.recipes import Recipe
+from sagemaker_custom.catalog.sources import CatalogFile, CatalogFolder, Kind, Layer
+from sagemaker_custom.catalog.stacking import Origin, Stack
 from sagemaker_custom.errors import CatalogError
 
 if TYPE_CHECKING:
-    from importlib.resources.abc import Traversable  # novm: only for the type checker
+    from sagemaker_custom.catalog.named_images import NamedImage
+    from sagemaker_custom.spec import ImageSpec
 
-__all__ = ["BaseImage", "Catalog", "Partitions", "Recipe", "load"]
+__all__ = [
+    "BaseImage",
+    "Catalog",
+    "CatalogFolder",
+    "Framework",
+    "Origin",
+    "Partitions",
+    "Problem",
+    "Recipe",
+    "json_schemas",
+    "load",
+    "shipped",
+    "validate",
+]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Catalog:
-    """Everything that is known about base images and recipes."""
+    """Everything that is known about base images, recipes and named images.
 
-    frameworks: Mapping[str, tuple[BaseImage, ...]]
-    """Framework → its images."""
-    version_aliases: Mapping[str, Mapping[str, str]]
-    """Framework → short version → full version, where that is not simply the newest."""
+    Documents are read when they are first asked for. One that is malformed raises
+    :class:`~sagemaker_custom.errors.CatalogError` then, with all that is wrong with it.
+    """
+
+    frameworks: Mapping[str, Framework]
+    """By name."""
+    framework_aliases: Mapping[str, str]
+    """Other name → name."""
     recipes: Mapping[str, Recipe]
-    """Name → recipe."""
+    """By name."""
     partitions: Partitions
+    images: Mapping[str, NamedImage] = field(default_factory=dict)
+    """Named images, by name."""
+    origins: Mapping[tuple[Kind, str], Origin] = field(default_factory=dict, repr=False)
+    """Where each framework, recipe and named image came from."""
 
     @classmethod
     def from_documents(
         cls,
         *,
-        frameworks: Mapping[str, Mapping[str, Any]],
+        frameworks: Mapping[str, object],
         recipes: Mapping[str, object],
         partitions: Mapping[str, Any],
+        images: Mapping[str, object] | None = None,
+        framework_aliases: Mapping[str, Any] | None = None,
     ) -> Catalog:
-        """Build a catalog out of parsed documents.
+        """Build a catalog out of parsed documents, and read all of them.
 
         Args:
-            frameworks: File name → JSON document.
-            recipes: File name → YAML document.
-            partitions: The JSON document of accounts, regions and partitions.
+            frameworks: File name → document.
+            recipes: File name → document.
+            partitions: The document of accounts, regions and partitions.
+            images: File name → document of a named image.
+            framework_aliases: The document of the frameworks' other names.
 
         Raises:
-            CatalogError: A document is malformed; lists the problems of all recipes, else of the first other document.
+            CatalogError: Documents are malformed; lists the problems of all of them.
         """
-        from sagemaker_custom.catalog.documents import read_recipe
-
-        read, problems = [], []
-        for where, document in recipes.items():
-            try:
-                recipe = read_recipe(document, where)
-                _check_name(recipe, where)
-                read.append(recipe)
-            except CatalogError as error:
-                problems.append(error)
-        if problems:
-            raise CatalogError("\n".join(error.message for error in problems), hint=problems[0].hint)
-        places = read_partitions(partitions)
-        images = [read_framework(document, where) for where, document in frameworks.items()]
-        for where, group in zip(frameworks, images, strict=True):
-            _check_accounts(group, places, where)
-        return cls(
-            frameworks={group[0].framework: group for group in images if group},
-            version_aliases={
-                document["framework"]: document.get("version_aliases", {}) for document in frameworks.values()
+        layer = Layer(
+            origin="documents",
+            documents={
+                "framework": _in_memory(frameworks),
+                "recipe": _in_memory(recipes),
+                "image": _in_memory(images or {}),
             },
-            recipes={recipe.name: recipe for recipe in read},
-            partitions=places,
+            partitions=_in_memory({"partitions.json": partitions})["partitions"],
+            framework_aliases=_in_memory({"framework_aliases.json": framework_aliases})["framework_aliases"]
+            if framework_aliases
+            else None,
+        )
+        catalog = cls.stacked([layer])
+        catalog.read()
+        return catalog
+
+    @classmethod
+    def stacked(cls, layers: Iterable[Layer]) -> Catalog:
+        """Build a catalog out of layers, of which what comes later counts more.
+
+        Raises:
+            CatalogError: Accounts, regions or aliases of a layer are malformed.
+        """
+        stack = Stack(list(layers))
+        return cls(
+            frameworks=stack.frameworks,
+            framework_aliases=stack.framework_aliases,
+            recipes=stack.recipes,
+            partitions=stack.partitions,
+            images=stack.images,
+            origins=stack.origins,
         )
 
+    def read(self) -> None:
+        """Read every document.
 
-def _check_name(recipe: Recipe, where: str) -> None:
-    stem = where.rpartition("/")[2].rpartition(".")[0]
-    if recipe.name != stem:
-        raise CatalogError(
-            f"{where}: name: is {recipe.name!r}, but the file is called {stem!r}", hint="give both the same name"
+        Raises:
+            CatalogError: Documents are malformed; lists the problems of all of them.
+        """
+        errors: list[CatalogError] = []
+        for documents in (self.recipes, self.frameworks, self.images):
+            for name in documents:
+                try:
+                    documents[name]
+                except CatalogError as error:
+                    errors.append(error)
+        if errors:
+            raise CatalogError("\n".join(error.message for error in errors), hint=errors[0].hint)
+
+
+def _in_memory(documents: Mapping[str, object]) -> dict[str, CatalogFile]:
+    return {
+        where.rpartition("/")[2].rpartition(".")[0]: CatalogFile(
+            where=where,
+            read=lambda document=document: document,  # type: ignore[misc]
+            is_shipped=True,
         )
-
-
-def _check_accounts(images: Iterable[BaseImage], partitions: Partitions, where: str) -> None:
-    for image in images:
-        if image.accounts not in partitions.accounts:
-            raise CatalogError(
-                f"{where}: {image.tag}: there are no accounts {image.accounts!r}",
-                hint=f"partitions.json has {', '.join(sorted(partitions.accounts))}",
-            )
+        for where, document in documents.items()
+    }
 
 
 @cache
-def load() -> Catalog:
-    """Read the catalog that comes with this package, once a process."""
-    root = resources.files("sagemaker_custom.image_catalog")
-    return Catalog.from_documents(
-        frameworks={
-            f"frameworks/{file.name}": json.loads(file.read_text("utf-8"))
-            for file in _files(root, "frameworks", ".json")
-        },
-        recipes={f"extras/{file.name}": _yaml(file) for file in _files(root, "extras", ".yaml")},
-        partitions=json.loads((root / "partitions.json").read_text("utf-8")),
+def shipped() -> CatalogFolder:
+    """Return the folder of documents that comes with this package."""
+    return CatalogFolder(
+        origin="sagemaker_custom", root=resources.files("sagemaker_custom.image_catalog"), is_shipped=True
     )
 
 
-def _files(root: Traversable, folder: str, suffix: str) -> Iterable[Traversable]:
-    return sorted(
-        (file for file in (root / folder).iterdir() if file.name.endswith(suffix)), key=lambda file: file.name
-    )
+def load(folders: tuple[CatalogFolder, ...] = ()) -> Catalog:
+    """Return the catalog that comes with this package, with other folders put upon it; made once a process.
+
+    Args:
+        folders: What a later one has counts more than what an earlier one, or this package, has by that name.
+
+    Raises:
+        CatalogError: A folder has not the shape of a catalog.
+    """
+    # Not cached itself: load() and load(()) would be two catalogs.
+    return _loaded(folders)
 
 
-def _yaml(file: Traversable) -> object:
-    import yaml
+@cache
+def _loaded(folders: tuple[CatalogFolder, ...]) -> Catalog:
+    return Catalog.stacked(Layer.of(folder) for folder in (shipped(), *folders))
 
-    try:
-        return yaml.safe_load(file.read_text("utf-8"))
-    except yaml.YAMLError as error:
-        raise CatalogError(f"extras/{file.name}: {error}", hint="it has to be YAML") from error
+
+def validate(
+    folder: CatalogFolder,
+    beneath: tuple[CatalogFolder, ...] = (),
+    *,
+    resolve: Callable[[ImageSpec, Catalog], object] | None = None,
+) -> tuple[Problem, ...]:
+    """Read everything in a folder, and return all that is wrong with it.
+
+    Args:
+        folder: To be looked at.
+        beneath: What it will be put upon, besides the catalog that comes with this package.
+        resolve: Is asked for every image of the named images, and raises when there is none.
+
+    Returns:
+        Sorted by file; empty when all is well.
+    """
+    from sagemaker_custom.catalog.validation import Validation
+
+    return Validation(folder, beneath, resolve).problems()
+
+
+def json_schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON Schema of each kind of document, for editors: name → schema."""
+    from sagemaker_custom.catalog import schemas
+
+    return schemas.json_schemas()

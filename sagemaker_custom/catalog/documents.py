@@ -2,26 +2,40 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from string import Formatter
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
+from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.version import InvalidVersion, Version
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
+from sagemaker_custom.catalog.problems import checked
 from sagemaker_custom.catalog.recipes import CondaPart, Condition, PipPart, Recipe, Variant
-from sagemaker_custom.errors import CatalogError
 from sagemaker_custom.spec import without_credentials
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 PLACEHOLDERS = frozenset(
-    {"version", "framework_version", "framework_minor", "cuda", "cuda_version", "python", "py_version"}
+    {
+        "version",
+        "framework_version",
+        "framework_minor",
+        "cuda",
+        "cuda_version",
+        "cuda_major",
+        "python",
+        "py_version",
+        "python_tag",
+    }
 )
-"""What may stand in braces in packages, channels and URLs of a recipe."""
+"""What may stand in braces in packages, channels, URLs and variables of a recipe."""
+
+# The build sets them itself, or they decide what its own commands run.
+_RESERVED = re.compile(r"PATH|HOME|IFS|ENV|SHELL|PIP_\w+|LD_\w+|PYTHON\w*|\w+_PROXY|\w*CA_BUNDLE|SSL_\w+|NETRC")
 
 
 def _specifier(text: str) -> str:
@@ -59,10 +73,37 @@ def _template(text: str) -> str:
     return text
 
 
+def _requirement(text: str) -> str:
+    try:
+        Requirement(text.format_map(dict.fromkeys(PLACEHOLDERS, "1")))
+    except InvalidRequirement as error:
+        raise ValueError(f"{text!r} is not a requirement such as 'faiss-cpu==1.8.0'") from error
+    return text
+
+
+def _variable(name: str) -> str:
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
+        raise ValueError(f"{name!r} is not a name of a variable such as 'MAX_JOBS'")
+    if _RESERVED.fullmatch(name):
+        raise ValueError(f"{name!r} belongs to the build itself")
+    return name
+
+
+def _as_list(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
 SpecifierText = Annotated[str, AfterValidator(_specifier)]
 VersionText = Annotated[str, AfterValidator(_version)]
 Template = Annotated[str, Field(min_length=1), AfterValidator(_template)]
+RequirementText = Annotated[Template, AfterValidator(_requirement)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
+Variable = Annotated[str, AfterValidator(_variable)]
+OneLine = Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]+$")]
+ProcessorName = Literal["cpu", "gpu", "neuron", "neuronx", "hpu", "eia"]
+FrameworkNames = Annotated[list[Name], BeforeValidator(_as_list)]
+ProcessorNames = Annotated[list[ProcessorName], BeforeValidator(_as_list)]
+SystemNames = Annotated[list[Annotated[str, Field(pattern=r"^(ubuntu|amzn)[0-9.]*$")]], BeforeValidator(_as_list)]
 
 
 class _Document(BaseModel):
@@ -72,13 +113,15 @@ class _Document(BaseModel):
 class ConditionDocument(_Document):
     """``when``: which base images a variant is for."""
 
-    framework: str | None = None
+    framework: FrameworkNames = []
     framework_version: SpecifierText = ""
-    image_scope: Literal["training", "inference"] | None = None
-    processor: Literal["cpu", "gpu"] | None = None
+    image_scope: Literal["training", "inference", "processing"] | None = None
+    processor: ProcessorNames = []
+    architecture: Literal["x86_64", "arm64"] | None = None
     cuda: SpecifierText | None = None
     python: SpecifierText = ""
     layout: Literal["conda", "usrlocal", "venv"] | None = None
+    os: SystemNames = []
     matrix: dict[str, list[str]] | None = None
 
 
@@ -92,13 +135,15 @@ class CondaDocument(_Document):
 class PipDocument(_Document):
     """``pip``: packages, and where they come from."""
 
-    packages: list[Template] = Field(min_length=1)
+    packages: list[RequirementText] = Field(min_length=1)
+    build_packages: list[RequirementText] = []
     find_links: list[Template] = []
     index_url: Template | None = None
     extra_index_urls: list[Template] = []
     no_deps: bool = False
     no_build_isolation: bool = False
     replaces: list[Name] = []
+    env: dict[Variable, Template] = {}
 
 
 class VariantDocument(_Document):
@@ -107,6 +152,8 @@ class VariantDocument(_Document):
     when: ConditionDocument = ConditionDocument()
     version: VersionText | None = None
     versions: SpecifierText = ""
+    preinstalled: bool = False
+    unavailable: OneLine | None = None
     apt: list[Template] = []
     conda: CondaDocument | None = None
     uninstall: list[Name] = []
@@ -115,8 +162,13 @@ class VariantDocument(_Document):
 
     @model_validator(mode="after")
     def _installs_something(self) -> Self:
-        if not (self.apt or self.conda or self.pip):
-            raise ValueError("it has to install something, by apt, conda or pip")
+        installs = bool(self.apt or self.conda or self.pip)
+        if installs + self.preinstalled + bool(self.unavailable) > 1:
+            raise ValueError("it is either installed, or preinstalled, or unavailable")
+        if not (installs or self.preinstalled or self.unavailable):
+            raise ValueError("it has to install something, by apt, conda or pip, or be preinstalled or unavailable")
+        if not installs and (self.version or self.versions):
+            raise ValueError("what installs nothing has no version to choose")
         if self.uninstall and not self.pip:
             raise ValueError("uninstall is for pip, which this variant does not use")
         return self
@@ -130,6 +182,8 @@ class RecipeDocument(_Document):
     summary: str
     homepage: str = Field(pattern=r"^https://")
     verify: list[str] = Field(min_length=1)
+    after: list[Name] = []
+    conflicts: list[Name] = []
     variants: list[VariantDocument] = Field(min_length=1)
 
 
@@ -143,74 +197,59 @@ def read_recipe(document: object, where: str) -> Recipe:
     Raises:
         CatalogError: It is malformed; every problem has a line with file and key path.
     """
-    try:
-        parsed = RecipeDocument.model_validate(document)
-    except ValidationError as error:
-        raise CatalogError(
-            "\n".join(f"{where}: {_describe(problem)}" for problem in error.errors()),
-            hint="docs/reference/recipe-format.md lists every key",
-        ) from error
+    parsed = checked(RecipeDocument, document, where, hint="docs/reference/recipe-format.md lists every key")
     return Recipe(
         name=parsed.name,
         summary=parsed.summary,
         homepage=parsed.homepage,
         verify=tuple(parsed.verify),
+        after=tuple(parsed.after),
+        conflicts=tuple(parsed.conflicts),
         variants=tuple(_variant(variant) for variant in parsed.variants),
     )
 
 
 def _variant(document: VariantDocument) -> Variant:
-    conda, pip = document.conda, document.pip
+    conda = document.conda
     return Variant(
         when=_condition(document.when),
         version=Version(document.version) if document.version else None,
         versions=SpecifierSet(document.versions),
+        preinstalled=document.preinstalled,
+        unavailable=document.unavailable,
         apt=tuple(document.apt),
         conda=CondaPart(packages=tuple(conda.packages), channels=tuple(conda.channels)) if conda else None,
         uninstall=tuple(document.uninstall),
-        pip=PipPart(
-            packages=tuple(pip.packages),
-            find_links=tuple(pip.find_links),
-            index_url=pip.index_url,
-            extra_index_urls=tuple(pip.extra_index_urls),
-            no_deps=pip.no_deps,
-            no_build_isolation=pip.no_build_isolation,
-            replaces=tuple(pip.replaces),
-        )
-        if pip
-        else None,
+        pip=_pip(document.pip) if document.pip else None,
         verify=tuple(document.verify),
+    )
+
+
+def _pip(document: PipDocument) -> PipPart:
+    return PipPart(
+        packages=tuple(document.packages),
+        build_packages=tuple(document.build_packages),
+        find_links=tuple(document.find_links),
+        index_url=document.index_url,
+        extra_index_urls=tuple(document.extra_index_urls),
+        no_deps=document.no_deps,
+        no_build_isolation=document.no_build_isolation,
+        replaces=tuple(document.replaces),
+        env=tuple(sorted(document.env.items())),
     )
 
 
 def _condition(document: ConditionDocument) -> Condition:
     matrix: Mapping[str, list[str]] | None = document.matrix
     return Condition(
-        framework=document.framework,
+        frameworks=tuple(document.framework),
         framework_version=SpecifierSet(document.framework_version),
         image_scope=document.image_scope,
-        processor=document.processor,
+        processors=tuple(document.processor),
+        architecture=document.architecture,
         cuda=SpecifierSet(document.cuda) if document.cuda is not None else None,
         python=SpecifierSet(document.python),
         layout=document.layout,
+        os=tuple(document.os),
         matrix={minor: tuple(builds) for minor, builds in matrix.items()} if matrix is not None else None,
     )
-
-
-_MODELS: dict[str, type[BaseModel]] = {
-    "when": ConditionDocument,
-    "conda": CondaDocument,
-    "pip": PipDocument,
-    "variants": VariantDocument,
-}
-
-
-def _describe(problem: Any) -> str:
-    location = problem["loc"]
-    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in location).lstrip(".")
-    if problem["type"] != "extra_forbidden":
-        return f"{path or 'the document'}: {problem['msg'].removeprefix('Value error, ')}"
-    parents = [part for part in location[:-1] if isinstance(part, str)]
-    known = _MODELS.get(parents[-1], RecipeDocument) if parents else RecipeDocument
-    near = get_close_matches(str(location[-1]), known.model_fields, n=1)
-    return f"{path}: there is no such key" + (f"; did you mean {near[0]!r}?" if near else "")

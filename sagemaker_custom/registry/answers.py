@@ -10,11 +10,12 @@ from pydantic import BaseModel, ValidationError
 
 from sagemaker_custom.errors import (
     DigestMismatchError,
+    InvalidReferenceError,
     RegistryAccessDeniedError,
     RegistryError,
     TagConflictError,
 )
-from sagemaker_custom.reference import ImageReference
+from sagemaker_custom.reference import Digest, ImageReference, parse_digest
 from sagemaker_custom.registry.retries import RetryLaterError, retry_after
 from sagemaker_custom.registry.transport import HttpResponse
 
@@ -46,6 +47,7 @@ class Verb:
 
 
 LOOK_UP = Verb(text="look up", actions="pull", iam=("ecr:BatchGetImage",))
+LIST_TAGS = Verb(text="list the tags of", actions="pull", iam=("ecr:ListImages",))
 LOOK_UP_BLOB = Verb(text="look up", actions="pull", iam=("ecr:BatchCheckLayerAvailability",))
 READ_BLOB = Verb(text="read", actions="pull", iam=("ecr:GetDownloadUrlForLayer", "ecr:BatchGetImage"))
 UPLOAD_BLOB = Verb(
@@ -119,6 +121,14 @@ def require_absence(response: HttpResponse, operation: Operation) -> None:
 def says_absent(response: HttpResponse) -> bool:
     """Tell whether a 404 to HEAD, which has no body, is known to come from a registry."""
     return "Docker-Distribution-Api-Version" in response.headers
+
+
+def announced_digest(response: HttpResponse) -> Digest | None:
+    """Return the digest that the registry says it answers with; ``None`` where it says none that can be read."""
+    try:
+        return parse_digest(response.headers.get("Docker-Content-Digest", ""))
+    except InvalidReferenceError:
+        return None
 
 
 def _read_errors(response: HttpResponse) -> tuple[_Error, ...] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -68,12 +69,17 @@ def parse_challenges(header: str) -> tuple[Challenge, ...]:
 
 
 class Authorizer:
-    """Keeps the headers that registries accepted, and makes new ones when they no longer do."""
+    """Keeps the headers that registries accepted, and makes new ones when they no longer do.
+
+    Safe to share between threads: a header that several of them lack is made once, and the credential source is never
+    asked by two of them at a time.
+    """
 
     def __init__(self, *, transport: Transport, credentials: CredentialSource) -> None:
         self._transport = transport
         self._credentials = credentials
         self._headers: dict[Access, str] = {}
+        self._lock = threading.Lock()
 
     def header(self, access: Access) -> str | None:
         """Return the header that was last good for ``access``."""
@@ -88,11 +94,16 @@ class Authorizer:
             RegistryError: Its answer, or its address, cannot be used.
         """
         refused = response.request.headers.get("Authorization")
-        header = self._new_header(access, response, refused, operation)
-        if header is None or header == refused:
-            return None
-        self._headers[access] = header
-        return header
+        with self._lock:
+            # Another thread, refused at the same time, may have made it meanwhile.
+            known = self._headers.get(access)
+            if known not in {None, refused}:
+                return known
+            header = self._new_header(access, response, refused, operation)
+            if header is None or header == refused:
+                return None
+            self._headers[access] = header
+            return header
 
     def _new_header(
         self, access: Access, response: HttpResponse, refused: str | None, operation: Operation

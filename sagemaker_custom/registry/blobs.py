@@ -13,6 +13,10 @@ from sagemaker_custom.reference import Digest
 from sagemaker_custom.registry.transport import CHUNK_SIZE, HttpResponse
 
 
+_PROGRESS = 8 * 1024 * 1024
+"""Bytes after which earlier losses of the connection no longer count: a large layer may see many in an hour."""
+
+
 class BlobBody:
     """Content to upload; a second iteration opens it again and takes the progress of the first one back.
 
@@ -85,7 +89,7 @@ def read_verified(
         open_at: Starts the answer at an offset.
         digest: What all chunks together have to hash to.
         size: Bytes that the blob has, where known.
-        attempts: How many connections may be lost.
+        attempts: How many connections may be lost before much of the blob has come over one.
         pause: Waits after loss number n.
 
     Raises:
@@ -93,7 +97,7 @@ def read_verified(
         RegistryUnavailableError: Too many losses.
     """
     hasher = hashlib.sha256()
-    received = losses = 0
+    received = losses = lost_at = 0
     finished = False
     while not finished:
         with open_at(received) as response:
@@ -106,7 +110,8 @@ def read_verified(
                     yield chunk
                 finished = True
             except RegistryUnavailableError as error:
-                losses += 1
+                losses = 1 if received - lost_at >= _PROGRESS else losses + 1
+                lost_at = received
                 if losses >= attempts:
                     raise
                 pause(losses, error)

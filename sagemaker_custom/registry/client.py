@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import random
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 from typing import Any, BinaryIO
 from urllib.parse import urlencode
@@ -20,13 +22,14 @@ from sagemaker_custom.errors import (
     TagConflictError,
 )
 from sagemaker_custom.progress import Task
-from sagemaker_custom.reference import Digest, ImageReference, digest_of, parse_digest
+from sagemaker_custom.reference import Digest, ImageReference, digest_of
 from sagemaker_custom.registry import answers
 from sagemaker_custom.registry.answers import Operation, Verb
 from sagemaker_custom.registry.auth import Authorizer, CredentialSource
 from sagemaker_custom.registry.blobs import BlobBody, read_verified
 from sagemaker_custom.registry.exchange import Exchange, Repository, registry_of, upload_location
 from sagemaker_custom.registry.retries import Retries
+from sagemaker_custom.registry.tag_list import FIRST_PAGE, Page, read_page
 from sagemaker_custom.registry.transport import HttpRequest, HttpResponse, StreamedBody, Transport
 
 logger = logging.getLogger(__name__)
@@ -87,6 +90,16 @@ class RegistryClient:
         )
         self._endpoint_for = endpoint_for
         self._retries = Retries(attempts=attempts, sleep=sleep, random=random)
+
+    def checked(self, check: Callable[[], None]) -> RegistryClient:
+        """Return this client, with its connections and logins, for work that may be called off.
+
+        Args:
+            check: Called before each attempt and while it waits for the next one; what it raises ends the work.
+        """
+        client = copy.copy(self)
+        client._retries = self._retries.checked(check)
+        return client
 
     def find(self, reference: ImageReference) -> Digest | None:
         """Return the digest of an image, or ``None`` when the registry says that it, or its repository, is absent.
@@ -155,6 +168,16 @@ class RegistryClient:
             if reference.tag and self.find(reference.with_tag(reference.tag)) == manifest.digest:
                 return manifest.digest
             raise
+
+    def tags(self, repository: ImageReference) -> tuple[str, ...]:
+        """List the tags of a repository, sorted; none when the repository is absent."""
+        call = self._call(answers.LIST_TAGS, repository)
+        url: str | None = call.repository.url(FIRST_PAGE)
+        tags: list[str] = []
+        while url:
+            page = self._retries.run(partial(self._tags, call, url))
+            tags, url = [*tags, *page.tags], page.following
+        return tuple(sorted(tags))
 
     def has_blob(self, reference: ImageReference, digest: Digest) -> bool:
         """Tell whether the repository of ``reference`` has a blob."""
@@ -295,7 +318,7 @@ class RegistryClient:
         with self._send(call, "HEAD", url, expect=(200, 403, 404, 405), headers=_ACCEPT) as response:
             if response.status == HTTPStatus.NOT_FOUND and answers.says_absent(response):
                 return None
-            digest = _announced_digest(response) if response.status == HTTPStatus.OK else None
+            digest = answers.announced_digest(response) if response.status == HTTPStatus.OK else None
         if digest is None:
             # HEAD has no body: only GET shows whose 404 it is, why it is refused, or what to hash.
             manifest = self._manifest(call)
@@ -324,10 +347,14 @@ class RegistryClient:
         url = call.repository.url(f"manifests/{call.repository.reference.tag or manifest.digest}")
         headers = {"Content-Type": manifest.media_type}
         with self._send(call, "PUT", url, expect=_CREATED, headers=headers, body=manifest.content) as response:
-            stored = _announced_digest(response)
+            stored = answers.announced_digest(response)
         if stored not in {None, manifest.digest}:
             raise DigestMismatchError(f"{call.operation}: the registry stored {stored} instead of {manifest.digest}")
         return manifest.digest
+
+    def _tags(self, call: _Call, url: str) -> Page:
+        with self._send(call, "GET", url, expect=(200, 404)) as response:
+            return read_page(response, call.operation)
 
     def _has_blob(self, call: _Call, digest: Digest) -> bool:
         with self._send(call, "HEAD", call.repository.url(f"blobs/{digest}"), expect=(200, 404)) as response:
@@ -372,10 +399,3 @@ class RegistryClient:
         url = call.repository.url(f"manifests/{tag}")
         with self._send(call, "DELETE", url, expect=(200, 202, 204, 400, 404, 405)) as response:
             return response.status not in {400, 405}
-
-
-def _announced_digest(response: HttpResponse) -> Digest | None:
-    try:
-        return parse_digest(response.headers.get("Docker-Content-Digest", ""))
-    except InvalidReferenceError:
-        return None

@@ -15,6 +15,8 @@ _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 30.0
 # A registry that wants more than this is better reported than waited for.
 _LONGEST_RETRY_AFTER_S = 120.0
+# How late, at most, work that waits learns that it was called off.
+_SLICE_S = 0.2
 
 _T = TypeVar("_T")
 
@@ -40,12 +42,25 @@ class Retries:
         attempts: How often an attempt is made in all.
         sleep: Waits that many seconds.
         random: A number from 0 to 1; spreads clients that failed at the same time.
+        check: Called before each attempt, and again and again during a wait; what it raises ends both.
     """
 
-    def __init__(self, *, attempts: int, sleep: Callable[[float], None], random: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        *,
+        attempts: int,
+        sleep: Callable[[float], None],
+        random: Callable[[], float],
+        check: Callable[[], None] | None = None,
+    ) -> None:
         self.attempts = max(attempts, 1)
         self._sleep = sleep
         self._random = random
+        self._check = check
+
+    def checked(self, check: Callable[[], None]) -> Retries:
+        """Return the same, ended by what ``check`` raises."""
+        return Retries(attempts=self.attempts, sleep=self._sleep, random=self._random, check=check)
 
     def run(self, attempt: Callable[[], _T]) -> _T:
         """Call ``attempt`` until it gives something else than :class:`RegistryUnavailableError`.
@@ -56,6 +71,8 @@ class Retries:
         number = 0
         while True:
             number += 1
+            if self._check:
+                self._check()
             try:
                 return attempt()
             except RegistryUnavailableError as error:
@@ -71,7 +88,16 @@ class Retries:
             delay = min(_FIRST_DELAY_S * 2 ** (number - 1), _LONGEST_DELAY_S) * (1 + self._random()) / 2
         delay = min(delay, _LONGEST_RETRY_AFTER_S)
         logger.info("%s; trying again in %.1f s", error.message, delay)
-        self._sleep(delay)
+        self._wait(delay)
+
+    def _wait(self, delay: float) -> None:
+        if self._check is None:
+            self._sleep(delay)
+            return
+        while delay > 0:
+            self._check()
+            self._sleep(min(delay, _SLICE_S))
+            delay -= _SLICE_S
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

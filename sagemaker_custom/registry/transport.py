@@ -24,6 +24,10 @@ CHUNK_SIZE = 256 * 1024
 """Bytes that are in memory at a time while a blob streams."""
 
 
+_POOL_SIZE = 32
+"""Idle connections that are kept for a host: whoever mirrors has two for each blob that is on its way."""
+
+
 class StreamedBody(Protocol):
     """A request body of known size that can be sent again: every iteration starts at its first byte."""
 
@@ -168,6 +172,8 @@ class RequestsTransport:
         self._session = requests.Session()
         self._session.headers.clear()
         self._session.auth = _NoAuth()
+        for scheme in ("http://", "https://"):
+            self._session.mount(scheme, requests.adapters.HTTPAdapter(pool_maxsize=_POOL_SIZE))
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
 
     def __enter__(self) -> Self:

@@ -52,7 +52,7 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
             raise UsageError(
                 f"there is nothing to plan: {unplanned} is used as it is",
                 hint="leave out image_uri, and what needs an image of its own (SageMaker's model parallelism, Training "
-                "Compiler, training recipes, Trainium)",
+                "Compiler, training recipes)",
             )
         return self._images.plan(
             image_scope, self._instance_type_for(image_scope, instance_type), self.sagemaker_session

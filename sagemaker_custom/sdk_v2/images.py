@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +11,11 @@ from typing import Any, TypeAlias
 from sagemaker.workflow import is_pipeline_variable
 from sagemaker.workflow.pipeline_context import PipelineSession
 
-from sagemaker_custom import catalog
-from sagemaker_custom.errors import UsageError
+from sagemaker_custom.bases import check_serving_version, did_you_mean, serving_pair, with_defaults
+from sagemaker_custom.catalog import BaseImage, Catalog
+from sagemaker_custom.catalog.named_images import NamedImage
+from sagemaker_custom.catalog_sources import Locations
+from sagemaker_custom.errors import ImageNotInCatalogError, UsageError
 from sagemaker_custom.image_uris import check_scope, image_spec
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.provision import check_policy
@@ -19,7 +23,9 @@ from sagemaker_custom.resolve import resolve
 from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.spec import ImageSpec, with_scope
-from sagemaker_custom.wiring import Parts, check_builder, with_defaults
+from sagemaker_custom.wiring import Parts, check_builder
+
+logger = logging.getLogger(__name__)
 
 _Key: TypeAlias = tuple[ImageSpec, str | None, bool]
 """What is asked of the catalog, the region, and whether for local mode."""
@@ -39,6 +45,13 @@ class ImageArguments:
     build: str
     builder: str
     settings: Settings | None
+    serving_version: str | None = None
+    """Of an estimator; default: the settings'."""
+    image: str | None = None
+    """Name of a named image of the catalog."""
+    catalog: Locations = ()
+    session: Any = None
+    """The SDK's, where one was given: it reads catalogs of S3."""
 
 
 class Images:
@@ -55,17 +68,23 @@ class Images:
     def __init__(self, arguments: ImageArguments, image_scope: str) -> None:
         check_policy(arguments.build)
         check_builder(arguments.builder)
-        if arguments.image_uri is not None and arguments.extras:
-            raise UsageError(
-                f"extras={arguments.extras!r} cannot be put into image_uri={arguments.image_uri!r}, "
-                "which is used untouched",
-                hint="leave image_uri out to extend AWS's image, or extras to use your own as it is",
-            )
+        _check_given_image(arguments)
         self._scope = check_scope(image_scope)
         self.policy = arguments.build
         self._builder = arguments.builder
         self._settings = arguments.settings or Settings.load()
-        self._spec = image_spec(
+        self._serving_version = check_serving_version(arguments.serving_version or self._settings.serving_version)
+        self._trained: BaseImage | None = None
+        # Before there is a session; what it says of images does not depend on one.
+        self._known = Parts(
+            session=getattr(arguments.session, "boto_session", None),
+            settings=self._settings,
+            catalog=arguments.catalog,
+        )
+        self._catalog: Catalog | None = None
+        self._why: dict[ImageSpec, str] = {}
+        self._location = arguments.catalog
+        asked = image_spec(
             arguments.framework,
             version=arguments.framework_version,
             py_version=arguments.py_version,
@@ -73,26 +92,31 @@ class Images:
             cuda_version=arguments.cuda_version,
             extras=arguments.extras,
         )
+        self._named = _named(arguments, self._known) if arguments.image else None
+        self._spec = _spec_of(self._named, asked) if self._named else asked
         self._parts: tuple[Any, Parts] | None = None
         self._plans: dict[_Key, BuildPlan] = {}
         self._provided: dict[_Key, str] = {}
 
-    def fill_in(self, instance_type: Any) -> tuple[str, str]:
+    def fill_in(self, instance_type: Any) -> tuple[str, str | None]:
         """Decide on version and Python where the user named none, and see that the catalog has the image.
 
         Args:
             instance_type: Says CPU or GPU.
 
         Returns:
-            Version and Python, as the SDK's ``framework_version`` and ``py_version``.
+            Version and Python, as the SDK's ``framework_version`` and ``py_version``; no Python where AWS tells none.
 
         Raises:
             ImageNotInCatalogError: It has not; names the nearest.
         """
-        known = catalog.load()
-        self._spec = with_defaults(self._spec, known)
-        base = resolve(self._for(self._scope, _plain(instance_type)), known).base
-        self._spec = replace(self._spec, py_version=base.py_version)
+        asked = self._for(self._scope, _plain(instance_type))
+        self._catalog = self._known.catalog_for(asked)
+        self._spec = with_defaults(self._spec, self._catalog)
+        # Of an estimator, what cannot be extended is told now and not when it trains.
+        base = resolve(self._for(self._scope, _plain(instance_type)), self._catalog).base
+        if self._scope == "training":
+            self._trained = base
         return self._spec.version or base.version, base.py_version
 
     @property
@@ -154,9 +178,14 @@ class Images:
             self._plans, self._provided = {}, {}
             self._parts = (
                 session,
-                Parts(session=session.boto_session, settings=self._settings, region=session.boto_region_name)
+                Parts(
+                    session=session.boto_session,
+                    settings=self._settings,
+                    region=session.boto_region_name,
+                    catalog=self._location,
+                )
                 if session
-                else Parts(settings=self._settings),
+                else self._known,
             )
         return self._parts[1]
 
@@ -168,13 +197,67 @@ class Images:
         return self._for(image_scope, instance_type), region, is_local
 
     def _for(self, image_scope: str, instance_type: str | None) -> ImageSpec:
-        return with_scope(self._spec, check_scope(image_scope), instance_type)
+        spec = with_scope(self._spec, check_scope(image_scope), instance_type)
+        if self._named:
+            self._named.spec_for(
+                version=spec.version,
+                image_scope=spec.image_scope,
+                processor=spec.processor,
+                architecture=spec.architecture,
+            )
+        if image_scope != "inference" or self._trained is None or self._catalog is None:
+            return spec
+        pair = serving_pair(spec, self._trained, self._catalog, self._serving_version)
+        self._why[pair.spec] = pair.reason
+        return pair.spec
 
     def _plan(self, key: _Key, session: Any) -> BuildPlan:
         if key not in self._plans:
             spec, region, is_local = key
-            self._plans[key] = self.parts(session).plan(spec, local=is_local, region=region)
+            plan = self.parts(session).plan(spec, local=is_local, region=region)
+            why = self._why.get(spec)
+            self._plans[key] = replace(plan, reason=f"{plan.reason}; it {why}") if why else plan
+            for warning in plan.warnings:
+                logger.warning("%s", warning)
         return self._plans[key]
+
+
+def _check_given_image(arguments: ImageArguments) -> None:
+    if arguments.image_uri is None:
+        return
+    for name, value in (("extras", arguments.extras), ("image", arguments.image)):
+        if value:
+            raise UsageError(
+                f"{name}={value!r} cannot be put into image_uri={arguments.image_uri!r}, which is used untouched",
+                hint=f"leave image_uri out to extend AWS's image, or {name} to use your own as it is",
+            )
+
+
+def _named(arguments: ImageArguments, parts: Parts) -> NamedImage:
+    images = parts.catalog.images
+    named = images.get(arguments.image or "")
+    if named is None:
+        raise ImageNotInCatalogError(
+            f"there is no named image {arguments.image!r} in the catalog",
+            hint=did_you_mean(arguments.image or "", images),
+        )
+    if named.framework != arguments.framework:
+        raise UsageError(
+            f"the named image {named.name!r} is of {named.framework}, not of {arguments.framework}",
+            hint="take the class of that framework, or another image",
+        )
+    return named
+
+
+def _spec_of(named: NamedImage, asked: ImageSpec) -> ImageSpec:
+    """Return what a named image stands for, with what was asked besides; the instance type says the processor."""
+    spec = named.spec_for(
+        version=asked.version,
+        py_version=asked.py_version,
+        image_scope=asked.image_scope,
+        extras=asked.extras,
+    )
+    return replace(spec, processor=asked.processor, cuda_version=asked.cuda_version or named.cuda_version)
 
 
 def _plain(instance_type: Any) -> Any:

@@ -11,6 +11,7 @@ from sagemaker.deprecations import renamed_kwargs
 from sagemaker.pytorch import PyTorch, PyTorchModel, PyTorchPredictor
 from sagemaker.vpc_utils import VPC_CONFIG_DEFAULT
 
+from sagemaker_custom.catalog_sources import Locations
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v2.code import Workspace
 from sagemaker_custom.sdk_v2.estimator import NO_STOCK_CHECK, ExtendedEstimator, use_local_session
@@ -33,8 +34,7 @@ def _feature_with_an_image(distribution: Any, kwargs: Mapping[str, Any]) -> str 
     parallel = (distribution.get("smdistributed") or {}).get("modelparallel")
     if "torch_distributed" in distribution and parallel is not None and parallel.get("enabled", True):
         return "SageMaker's model parallelism library"
-    instance_type = kwargs.get("instance_type")
-    return "AWS Trainium" if isinstance(instance_type, str) and instance_type.startswith("ml.trn") else None
+    return None
 
 
 class CustomPyTorchPredictor(PyTorchPredictor):  # type: ignore[misc]  # the SDK has no types
@@ -54,10 +54,15 @@ class CustomPyTorch(ExtendedEstimator, PyTorch):  # type: ignore[misc]  # the SD
         distribution: As the SDK takes it; also for versions that the SDK does not list.
         extras: What to add to AWS's images: recipes of the catalog (``faiss``, ``faiss==1.8.0``), ``pip:PKG``,
             ``conda:CHANNEL::PKG``, ``apt:PKG``, or the path of a requirements file. None means AWS's images.
+        image: Name of a named image of the catalog: version, Python and extras that a team has agreed on. ``extras``
+            come on top of its own.
         cuda_version: ``cu121`` or ``12.1``; default: what the catalog says for the version.
+        serving_version: Which inference image ``deploy()`` takes: of the ``same`` version, the ``nearest`` that is not
+            newer where AWS has none of the same, or of a version that you name; default: the settings', ``same``.
         build: What ``fit()`` and ``deploy()`` do about a missing image: build it (``if-missing``), build it
             afresh even if it is there (``always``), or raise (``never``).
         builder: ``docker``, or ``auto`` to have it chosen.
+        catalog: Folders or ``s3://`` prefixes of team catalogs, besides those of the settings.
         settings: Default: the environment's and the configuration file's.
         **kwargs: Every other argument of ``sagemaker.pytorch.PyTorch``.
 
@@ -76,9 +81,12 @@ class CustomPyTorch(ExtendedEstimator, PyTorch):  # type: ignore[misc]  # the SD
         image_uri: Any = None,
         distribution: dict[str, Any] | None = None,
         extras: Sequence[str | os.PathLike[str]] | str = (),
+        image: str | None = None,
         cuda_version: str | None = None,
+        serving_version: str | None = None,
         build: str = "if-missing",
         builder: str = "auto",
+        catalog: Locations = (),
         settings: Settings | None = None,
         **kwargs: Any,
     ) -> None:
@@ -93,10 +101,14 @@ class CustomPyTorch(ExtendedEstimator, PyTorch):  # type: ignore[misc]  # the SD
                 py_version=py_version,
                 image_uri=image_uri,
                 extras=extras,
+                image=image,
                 cuda_version=cuda_version,
                 build=build,
                 builder=builder,
+                catalog=catalog,
+                session=kwargs.get("sagemaker_session"),
                 settings=settings,
+                serving_version=serving_version,
             ),
             "training",
         )
@@ -177,11 +189,13 @@ class CustomPyTorchModel(ExtendedModel, PyTorchModel):  # type: ignore[misc]  # 
         predictor_cls: What ``deploy()`` returns.
         model_server_workers: Default: one a CPU.
         extras: As :class:`CustomPyTorch` takes them.
+        image: As :class:`CustomPyTorch` takes it.
         cuda_version: As :class:`CustomPyTorch` takes it.
         build: As :class:`CustomPyTorch` takes it.
         builder: As :class:`CustomPyTorch` takes it.
+        catalog: As :class:`CustomPyTorch` takes it.
         settings: As :class:`CustomPyTorch` takes them.
-        images: The estimator's, when it makes the model; the four before do not count then.
+        images: The estimator's, when it makes the model; the arguments about images do not count then.
         **kwargs: Every other argument of ``sagemaker.pytorch.PyTorchModel``.
 
     Raises:
@@ -200,9 +214,11 @@ class CustomPyTorchModel(ExtendedModel, PyTorchModel):  # type: ignore[misc]  # 
         predictor_cls: Any = CustomPyTorchPredictor,
         model_server_workers: Any = None,
         extras: Sequence[str | os.PathLike[str]] | str = (),
+        image: str | None = None,
         cuda_version: str | None = None,
         build: str = "if-missing",
         builder: str = "auto",
+        catalog: Locations = (),
         settings: Settings | None = None,
         images: Images | None = None,
         **kwargs: Any,
@@ -214,9 +230,12 @@ class CustomPyTorchModel(ExtendedModel, PyTorchModel):  # type: ignore[misc]  # 
                 py_version=py_version,
                 image_uri=image_uri,
                 extras=extras,
+                image=image,
                 cuda_version=cuda_version,
                 build=build,
                 builder=builder,
+                catalog=catalog,
+                session=kwargs.get("sagemaker_session"),
                 settings=settings,
             ),
             "inference",

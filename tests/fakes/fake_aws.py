@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
+from hashlib import md5
 from typing import TYPE_CHECKING
 
-from sagemaker_custom.aws import StoredObject
+from sagemaker_custom.aws import ListedObject, StoredObject
 from sagemaker_custom.errors import AccessDeniedError, AwsError, SettingsError
-from sagemaker_custom.reference import RegistryCredentials
+from sagemaker_custom.reference import Digest, RegistryCredentials, digest_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -54,7 +55,7 @@ class FakeAws:
     ) -> None:
         self.account = account
         self.buckets = {} if buckets is None else buckets
-        self.repositories: dict[tuple[str, str, str], FakeRepository] = {}
+        self.ecr: dict[tuple[str, str, str], FakeRepository] = {}
         self.objects: dict[tuple[str, str], FakeObject] = {}
         self.calls: Counter[str] = Counter()
         self._region = region
@@ -80,6 +81,11 @@ class FakeAws:
         self._enter("account_id")
         return self.account
 
+    def caller_arn(self) -> str:
+        """Return a user of the account."""
+        self._enter("caller_arn")
+        return f"arn:aws:sts::{self.account}:user/moto"
+
     def registry_credentials(self, *, account: str, region: str) -> RegistryCredentials:
         """Return a password that names the region it is for."""
         self._enter("registry_credentials")
@@ -98,15 +104,27 @@ class FakeAws:
         """Create the repository unless it is there."""
         self._enter("ensure_repository")
         place = (account or self.account, region, name)
-        if place in self.repositories:
+        if place in self.ecr:
             return False
-        self.repositories[place] = FakeRepository(kms_key=kms_key, scan_on_push=scan_on_push, immutable=immutable)
+        self.ecr[place] = FakeRepository(kms_key=kms_key, scan_on_push=scan_on_push, immutable=immutable)
         return True
+
+    def repositories(self, prefix: str, *, region: str, account: str | None = None) -> tuple[str, ...]:
+        """List names."""
+        self._enter("repositories")
+        here = account or self.account, region
+        return tuple(sorted(name for *place, name in self.ecr if tuple(place) == here and name.startswith(prefix)))
+
+    def tags(self, repository: str, *, region: str, account: str | None = None) -> dict[str, Digest] | None:
+        """List tags, each with a digest of its own."""
+        self._enter("tags")
+        found = self.ecr.get((account or self.account, region, repository))
+        return {tag: digest_of(tag.encode()) for tag in found.tags} if found else None
 
     def remove_tag(self, repository: str, tag: str, *, region: str, account: str | None) -> bool:
         """Remove the tag, if it is there."""
         self._enter("remove_tag")
-        found = self.repositories.get((account or self.account, region, repository))
+        found = self.ecr.get((account or self.account, region, repository))
         if found is None or tag not in found.tags:
             return False
         found.tags.remove(tag)
@@ -133,11 +151,32 @@ class FakeAws:
         """Keep the file's bytes."""
         self._enter("put_file")
         content = path.read_bytes()
-        if bucket not in self.buckets:
-            raise AwsError(f"there is no bucket for s3://{bucket}/{key}", hint="check the bucket's name, or create it")
+        self._check_bucket(bucket, key)
         self._check_owner(bucket, expected_owner)
         task.advance(len(content))
         self.objects[bucket, key] = FakeObject(content=content, kms_key=kms_key, encrypted=encrypt or bool(kms_key))
+
+    def list_objects(self, bucket: str, prefix: str) -> tuple[ListedObject, ...]:
+        """List by the keys' order, with digests as ETags."""
+        self._enter("list_objects")
+        self._check_bucket(bucket, prefix)
+        return tuple(
+            ListedObject(key=key, size=len(item.content), etag=md5(item.content, usedforsecurity=False).hexdigest())
+            for (owner, key), item in sorted(self.objects.items())
+            if owner == bucket and key.startswith(prefix)
+        )
+
+    def read_object(self, bucket: str, key: str) -> bytes:
+        """Return the bytes that were kept."""
+        self._enter("read_object")
+        self._check_bucket(bucket, key)
+        if (bucket, key) not in self.objects:
+            raise AwsError(f"s3:GetObject on s3://{bucket}/{key} in {self.region} failed: NoSuchKey")
+        return self.objects[bucket, key].content
+
+    def _check_bucket(self, bucket: str, key: str) -> None:
+        if bucket not in self.buckets:
+            raise AwsError(f"there is no bucket for s3://{bucket}/{key}", hint="check the bucket's name, or create it")
 
     def _enter(self, method: str) -> None:
         self.calls[method] += 1

@@ -18,7 +18,7 @@ from sagemaker_custom.registry import HttpRequest, HttpResponse, RegistryClient
 BLOB_HOST = "blobs.example.com"
 TOKEN_HOST = "auth.example.com"
 _PIECE = 1024
-_PATH = re.compile(r"/v2/(?P<repository>.+)/(?P<kind>manifests|blobs/uploads|blobs)/(?P<name>[^/]*)")
+_PATH = re.compile(r"/v2/(?P<repository>.+)/(?P<kind>manifests|blobs/uploads|blobs|tags)/(?P<name>[^/]*)")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -73,6 +73,7 @@ class FakeRegistry:
         self.immutable = False
         self.removes_tags = True
         self.mounts = True
+        self.tags_a_page = 1000
         self.ranges = True
         self.announces_digest = True
         self.names_itself = True
@@ -124,10 +125,11 @@ class FakeRegistry:
         labels: Mapping[str, str] | None = None,
         media_type: str = oci.DOCKER_MANIFEST,
         layers: tuple[bytes, ...] = (b"layer",),
+        created: str = "",
     ) -> Digest:
         """Store an image for linux/amd64; with the media type of an index, also the index around it."""
         is_oci = media_type in {oci.OCI_MANIFEST, oci.OCI_INDEX}
-        config = {"architecture": "amd64", "os": "linux", "config": {"Labels": dict(labels or {})}}
+        config = {"architecture": "amd64", "os": "linux", "config": {"Labels": dict(labels or {})}, "created": created}
         kinds = (oci.OCI_CONFIG, oci.OCI_LAYER) if is_oci else (oci.DOCKER_CONFIG, oci.DOCKER_LAYER)
         manifest_type = oci.OCI_MANIFEST if is_oci else oci.DOCKER_MANIFEST
         manifest = _json(
@@ -285,6 +287,16 @@ class FakeRegistry:
             return _error(404, "MANIFEST_UNKNOWN", "unknown")
         del self._tags[match["repository"]][match["name"]]
         return Answer(status=202)
+
+    def _get_tags(self, request: HttpRequest, call: Call, match: re.Match[str]) -> Answer:
+        repository = match["repository"]
+        if repository not in self._tags:
+            return _error(404, "NAME_UNKNOWN", "repository name not known to registry")
+        limit, last = int(call.query["n"][0]), call.query.get("last", [""])[0]
+        following = [tag for tag in sorted(self._tags[repository]) if tag > last]
+        page = following[: min(limit, self.tags_a_page)]
+        link = f'</v2/{repository}/tags/list?n={limit}&last={page[-1]}>; rel="next"' if page != following else ""
+        return Answer(status=200, headers={"Link": link} if link else {}, body=_json(name=repository, tags=page))
 
     def _head_blobs(self, request: HttpRequest, call: Call, match: re.Match[str]) -> Answer:
         return self._get_blobs(request, call, match)

@@ -42,10 +42,10 @@ class MemoryWorld:
         return FakeAws(region=None)
 
     def tag_image(self, repository, tag, region):
-        self.aws.repositories["123456789012", region, repository].tags.add(tag)
+        self.aws.ecr["123456789012", region, repository].tags.add(tag)
 
     def flags(self, repository, region):
-        found = self.aws.repositories["123456789012", region, repository]
+        found = self.aws.ecr["123456789012", region, repository]
         return found.immutable, found.scan_on_push, found.kms_key
 
     def content(self, bucket, key):
@@ -115,6 +115,7 @@ def test_the_fake_takes_the_same_arguments(name):
 class TestAwsContract:
     def test_the_account_has_twelve_digits(self, world):
         assert world.aws.account_id() == "123456789012"
+        assert world.aws.caller_arn() == "arn:aws:sts::123456789012:user/moto"
 
     def test_the_region_is_the_sessions(self, world):
         assert world.aws.region == "us-east-1"
@@ -151,6 +152,23 @@ class TestAwsContract:
         create(world.aws)
         assert create(world.aws, region="eu-west-1") is True
 
+    def test_repositories_are_listed_by_the_beginning_of_their_names(self, world):
+        assert world.aws.repositories("sagemaker-", region="us-east-1") == ()
+        create(world.aws)
+        world.aws.ensure_repository("other", region="us-east-1", kms_key=None, scan_on_push=True)
+        create(world.aws, region="eu-west-1")
+        assert world.aws.repositories(REPOSITORY[:4], region="us-east-1") == (REPOSITORY,)
+        assert world.aws.repositories("", region="us-east-1") == tuple(sorted((REPOSITORY, "other")))
+
+    def test_tags_are_listed_with_digests(self, world):
+        assert world.aws.tags(REPOSITORY, region="us-east-1") is None
+        create(world.aws)
+        assert world.aws.tags(REPOSITORY, region="us-east-1") == {}
+        world.tag_image(REPOSITORY, "new", "us-east-1")
+        [(tag, digest)] = world.aws.tags(REPOSITORY, region="us-east-1").items()
+        assert tag == "new"
+        assert digest.startswith("sha256:")
+
     def test_a_tag_is_removed_once(self, world):
         create(world.aws)
         world.tag_image(REPOSITORY, "old", "us-east-1")
@@ -176,6 +194,32 @@ class TestAwsContract:
     def test_an_object_without_encryption_by_kms_has_no_key(self, world, parcel):
         upload(world.aws, parcel, encrypt=False)
         assert world.aws.exists("bucket", "code/sourcedir.tar.gz", expected_owner=None).kms_key is None
+
+    def test_objects_are_listed_by_the_beginning_of_their_keys(self, world, parcel):
+        assert world.aws.list_objects("bucket", "code/") == ()
+        upload(world.aws, parcel)
+        (listed,) = world.aws.list_objects("bucket", "code/")
+        assert (listed.key, listed.size) == ("code/sourcedir.tar.gz", len(b"parcel"))
+        assert world.aws.list_objects("bucket", "") == (listed,)
+        assert world.aws.list_objects("bucket", "codes/") == ()
+
+    def test_another_content_has_another_etag(self, world, parcel):
+        etags = set()
+        for content in (b"one", b"two", b"one"):
+            parcel.write_bytes(content)
+            upload(world.aws, parcel)
+            etags.add(world.aws.list_objects("bucket", "")[0].etag)
+        assert len(etags) == 2
+
+    def test_an_object_is_read_whole(self, world, parcel):
+        upload(world.aws, parcel)
+        assert world.aws.read_object("bucket", "code/sourcedir.tar.gz") == b"parcel"
+
+    def test_reading_what_is_not_there_is_an_error(self, world):
+        with pytest.raises(AwsError, match=r"s3:GetObject on s3://bucket/none .*NoSuchKey"):
+            world.aws.read_object("bucket", "none")
+        with pytest.raises(AwsError, match="there is no bucket for s3://nobodys/a/"):
+            world.aws.list_objects("nobodys", "a/")
 
     def test_an_upload_to_no_bucket_names_it(self, world, parcel):
         with pytest.raises(AwsError, match=r"there is no bucket for s3://nowhere/code/sourcedir\.tar\.gz"):

@@ -44,7 +44,7 @@ def test_no_credentials_are_told_with_a_way_out():
 
 
 def test_stock_image_needs_no_credentials():
-    uri = image_uris.retrieve("pytorch", "eu-west-1", "2.3", "py311", "ml.g5.xlarge", "inference")
+    uri = image_uris.retrieve("pytorch", "eu-west-1", "2.3", "py311", "ml.g5.xlarge", image_scope="inference")
     assert uri.endswith("/pytorch-inference:2.3.0-gpu-py311-cu121-ubuntu20.04-sagemaker")
 
 
@@ -78,9 +78,10 @@ def test_region_that_does_not_exist_is_told_with_the_nearest():
     ("arguments", "message"),
     [
         ({"image_scope": "serving"}, "image_scope='serving' is not a scope"),
-        ({"accelerator_type": "ml.eia2.medium"}, "AWS has ended Elastic Inference"),
+        ({"processor": "tpu"}, "processor='tpu' cannot be read"),
+        ({"architecture": "x86"}, "architecture='x86' cannot be read"),
         ({"instance_type": "g5.xlarge"}, "'g5.xlarge' is not an instance type"),
-        ({"instance_type": "ml.inf2.xlarge"}, "AWS Neuron"),
+        ({"base_framework_version": "2 x"}, "base_framework_version '2 x' cannot be read"),
         ({"cuda_version": "twelve"}, "cuda_version 'twelve' cannot be read"),
     ],
 )
@@ -94,11 +95,18 @@ def test_arguments_that_cannot_be_read(arguments, message):
 @pytest.mark.parametrize("image_scope", ["training", "inference"])
 @pytest.mark.parametrize("instance_type", ["ml.m5.xlarge", "ml.p3.2xlarge"])
 def test_registry_and_repository_are_those_of_the_sdk(version, region, image_scope, instance_type):
-    ours = image_uris.retrieve("pytorch", region, version, None, instance_type, image_scope)
+    ours = image_uris.retrieve("pytorch", region, version, None, instance_type, image_scope=image_scope)
     py_version = next(part for part in ours.split("-") if part.startswith("py3"))
     stock = stock_image_uris.retrieve("pytorch", region, version, py_version, instance_type, None, image_scope)
     name, _, tag = stock.rpartition(":")
     assert ours.startswith(f"{name}:{tag}-")
+
+
+def test_arguments_stand_where_the_sdk_has_them():
+    positional = ("pytorch", "eu-west-1", "2.3", "py311", "ml.g5.xlarge", None, "inference")
+    name, _, tag = stock_image_uris.retrieve(*positional).rpartition(":")
+    assert image_uris.retrieve(*positional).startswith(f"{name}:2.3.0-gpu-py311-")
+    assert tag == "2.3-gpu-py311"
 
 
 def test_the_sdk_never_takes_an_extended_image_for_a_stock_one():

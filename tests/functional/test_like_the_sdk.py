@@ -22,7 +22,6 @@ FEATURES = [
     {"framework_version": "2.2.0", "py_version": "py310", "distribution": MODEL_PARALLEL},
     {"framework_version": "2.3.1", "py_version": "py311", "distribution": MODEL_PARALLEL},
     {"framework_version": "1.12", "py_version": "py38", "compiler_config": TrainingCompilerConfig()},
-    {"framework_version": "1.11.0", "py_version": "py38", "instance_type": "ml.trn1.2xlarge"},
 ]
 
 
@@ -89,6 +88,13 @@ class TestImagesOfFeatures:
         expected = PyTorch(**arguments, training_recipe=recipe).image_uri
         assert "/smdistributed-modelparallel:" in expected
         assert make(extras=(), training_recipe=recipe).training_image_uri() == expected
+
+    def test_trainium_has_images_of_its_own_to_extend(self, make, arguments):
+        trainium = {"framework_version": "1.11.0", "py_version": "py38", "instance_type": "ml.trn1.2xlarge"}
+        stock = PyTorch(**{**arguments, **trainium}).training_image_uri()
+        assert make(extras=(), **trainium).training_image_uri() == stock
+        uri = make(extras=["pip:zarr"], **trainium).training_image_uri()
+        assert "/sagemaker-custom-pytorch:1.11.0-training-neuronx-py38-sdk2.4.0-zarr-" in uri
 
     def test_nothing_is_planned_for_a_given_image(self, make):
         estimator = make(extras=(), image_uri="team/image:1")

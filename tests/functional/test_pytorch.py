@@ -269,12 +269,94 @@ class TestOnlyResolving:
         assert processor.image_uri == STOCK
 
 
+NEWER = {"framework_version": "2.8", "py_version": "py312", "instance_type": "ml.g5.xlarge"}
+
+
+class TestPair:
+    """AWS trains with newer versions than it serves with."""
+
+    def test_the_plan_says_why_it_serves_with_this_version(self, make):
+        estimator = make(**NEWER, serving_version="nearest")
+        plan = estimator.plan_image("inference", "ml.m5.xlarge")
+        assert plan.base.tag == "2.6.0-cpu-py312-ubuntu22.04-sagemaker"
+        assert plan.reason.endswith(
+            "; it serves pytorch 2.8.0: AWS has no inference image of it, and 2.6.0 is the newest before it"
+        )
+        assert estimator.plan_image().base.version == "2.8.0"
+
+    def test_deploy_refuses_another_version_unless_it_is_asked_for(self, cloud, make):
+        estimator = make(**NEWER)
+        cloud.push(estimator.plan_image())
+        estimator.fit(wait=False)
+        with pytest.raises(ImageNotInCatalogError, match=r"2\.6\.0 cpu py312\n.*serving_version='nearest'"):
+            estimator.deploy(1, "ml.m5.xlarge", wait=False)
+
+    def test_setting_counts_where_no_argument_does(self, cloud, make):
+        wishes = replace(cloud.settings, serving_version="2.5")
+        assert make(**NEWER, settings=wishes).plan_image("inference").base.version == "2.5.1"
+        named = make(**NEWER, settings=wishes, serving_version="nearest")
+        assert named.plan_image("inference").base.version == "2.6.0"
+
+    def test_words_that_mean_nothing_are_refused_at_once(self, make):
+        with pytest.raises(UsageError, match="serving_version='newest' cannot be read"):
+            make(serving_version="newest")
+
+
+class TestNamedImages:
+    """What a team has agreed on, by one name."""
+
+    @pytest.fixture
+    def team(self, tmp_path):
+        folder = tmp_path / "catalog" / "images"
+        folder.mkdir(parents=True)
+        folder.joinpath("ranking.yaml").write_text(
+            "schema_version: 1\nname: ranking\nsummary: For the ranking team\nframework: pytorch\n"
+            "versions: ['2.3', '2.2.0']\npy_version: py311\nextras: [faiss, 'pip:zarr']\n"
+        )
+        return str(folder.parent)
+
+    def test_name_stands_for_version_python_and_extras(self, make, team):
+        named = make(image="ranking", catalog=team, extras=(), framework_version=None, py_version=None)
+        spelled_out = make(framework_version="2.3", py_version="py311", extras=["pip:zarr", "faiss"])
+        for scope in ("training", "inference"):
+            assert named.plan_image(scope).reference == spelled_out.plan_image(scope).reference
+        assert named.framework_version == "2.3"
+
+    def test_more_extras_come_on_top(self, make, team):
+        named = make(image="ranking", catalog=[team], extras=["apt:libgl1"])
+        assert named.plan_image().reference == make(extras=["faiss", "pip:zarr", "apt:libgl1"]).plan_image().reference
+
+    def test_settings_name_catalogs_too(self, cloud, make, team):
+        named = make(image="ranking", extras=(), settings=replace(cloud.settings, catalog=(team,)))
+        assert "-zarr-faiss-" in named.plan_image().reference.tag
+
+    def test_what_the_team_does_not_make_is_told(self, make, team):
+        with pytest.raises(ImageNotInCatalogError, match=r"'ranking' is not made for version '2\.6'"):
+            make(image="ranking", catalog=team, extras=(), framework_version="2.6")
+        with pytest.raises(ImageNotInCatalogError, match="not made for processor 'neuronx'"):
+            make(image="ranking", catalog=team, extras=(), framework_version=None, instance_type="ml.trn1.2xlarge")
+
+    def test_name_that_nobody_gave_is_told_with_the_nearest(self, make, team):
+        with pytest.raises(ImageNotInCatalogError, match=r"no named image 'rankin' in the catalog\n.*ranking"):
+            make(image="rankin", catalog=team)
+
+    def test_image_of_another_framework_is_refused(self, make, team, tmp_path):
+        document = Path(team, "images", "ranking.yaml")
+        document.write_text(document.read_text().replace("framework: pytorch", "framework: tensorflow"))
+        with pytest.raises(UsageError, match="'ranking' is of tensorflow, not of pytorch"):
+            make(image="ranking", catalog=team)
+
+    def test_name_and_given_image_contradict_each_other(self, make, team):
+        with pytest.raises(UsageError, match="image='ranking' cannot be put into image_uri='team/image:1'"):
+            make(image="ranking", image_uri="team/image:1", extras=(), catalog=team)
+
+
 class TestBadInput:
     def test_unknown_recipe(self, make):
         with pytest.raises(ImageNotInCatalogError) as caught:
             make(extras=["fais"])
         assert "there is no recipe 'fais'" in str(caught.value)
-        assert "did you mean faiss?" in str(caught.value)
+        assert "did you mean faiss," in str(caught.value)
         assert isinstance(caught.value, ValueError)
 
     def test_extras_with_image_uri(self, make):

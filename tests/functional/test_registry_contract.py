@@ -150,6 +150,13 @@ class TestManifests:
         client.put_manifest(image, Manifest(media_type=oci.DOCKER_MANIFEST, content=content))
         assert client.manifest(image).media_type == oci.DOCKER_MANIFEST
 
+    def test_all_tags_of_a_repository_are_listed_and_none_of_an_absent_one(self, client, image):
+        assert client.tags(image) == ()
+        manifest = image_manifest(client, image)
+        for name in (image.tag, "b", "a", "c.1"):
+            client.put_manifest(image.with_tag(name), manifest)
+        assert client.tags(image) == tuple(sorted(["a", "b", "c.1", image.tag]))
+
     def test_a_manifest_without_its_blobs_is_refused(self, client, image):
         config = {"mediaType": oci.DOCKER_CONFIG, "digest": digest_of(b"none"), "size": 4}
         document = {"schemaVersion": 2, "mediaType": oci.DOCKER_MANIFEST, "config": config, "layers": []}

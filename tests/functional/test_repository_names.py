@@ -8,7 +8,7 @@ from sagemaker_custom.catalog import load
 from sagemaker_custom.plan import RegistryTarget, make_plan
 from sagemaker_custom.resolve import resolve
 from sagemaker_custom.settings import Settings
-from sagemaker_custom.spec import ImageSpec, RecipeExtra
+from sagemaker_custom.spec import ImageSpec, PipExtra
 
 
 def extended(image, prefix):
@@ -18,8 +18,11 @@ def extended(image, prefix):
         py_version=image.py_version,
         image_scope=image.image_scope,
         processor=image.processor,
+        architecture=image.architecture,
         cuda_version=image.cuda_version,
-        extras=(RecipeExtra(name="faiss"),),
+        sdk_version=image.sdk_version,
+        container_version=image.tag,
+        extras=(PipExtra(requirement="zarr"),),
     )
     catalog = load()
     return make_plan(
@@ -38,7 +41,7 @@ def extended(image, prefix):
 def test_extended_images_are_no_stock_images(prefix):
     from sagemaker.fw_utils import framework_name_from_image
 
-    for image in load().frameworks["pytorch"]:
+    for image in load().frameworks["pytorch"].images:
         made = extended(image, prefix)
         assert framework_name_from_image(str(made.reference)) == (None, None, None, None)
 
@@ -47,5 +50,9 @@ def test_extended_images_are_no_stock_images(prefix):
 def test_prefixes_that_settings_refuse_would_be_taken_for_stock_images(prefix):
     from sagemaker.fw_utils import framework_name_from_image
 
-    image = load().frameworks["pytorch"][0]
+    image = next(
+        image
+        for image in load().frameworks["pytorch"].images
+        if image.processor in ("cpu", "gpu") and image.release.major >= 2
+    )
     assert framework_name_from_image(str(extended(image, prefix).reference))[0] == "pytorch"

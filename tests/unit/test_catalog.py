@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
 from importlib import resources
 from pathlib import Path
 
@@ -12,14 +11,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from packaging.version import Version
 
-from sagemaker_custom.catalog import Catalog, load
+from sagemaker_custom.catalog import Catalog, load, shipped, validate
 from sagemaker_custom.catalog.images import read_framework, read_partitions
 from sagemaker_custom.errors import CatalogError, ImageNotInCatalogError
+from sagemaker_custom.resolve import NeedsBuild, resolve
 
 DATA = resources.files("sagemaker_custom.image_catalog")
 CATALOG = load()
-IMAGES = CATALOG.frameworks["pytorch"]
-WRITER = Path(__file__).parents[2] / "tools" / "write_catalog.py"
+IMAGES = CATALOG.frameworks["pytorch"].images
+PLAIN = [image for image in IMAGES if image.processor in ("cpu", "gpu") and image.architecture == "x86_64"]
+DLC = next(image for image in IMAGES if image.accounts == "dlc")
+TOOLS = Path(__file__).parents[2] / "tools"
 
 IMAGE = {
     "version": "2.3.0",
@@ -45,41 +47,14 @@ def document(*images, **changes):
     return {"schema_version": 1, "framework": "pytorch", "images": list(images)} | changes
 
 
-@pytest.fixture(scope="module")
-def writer():
-    spec = importlib.util.spec_from_file_location("write_catalog", WRITER)
+def loaded(tool):
+    spec = importlib.util.spec_from_file_location(tool, TOOLS / f"{tool}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
 class TestShipped:
-    @pytest.mark.parametrize("name", ["frameworks/pytorch.json", "partitions.json"])
-    def test_files_are_in_canonical_form(self, writer, tmp_path, name):
-        text = (DATA / name).read_text("utf-8")
-        copy = tmp_path / "folder" / "copy.json"
-        writer.write(copy, json.loads(text))
-        assert copy.read_text("utf-8") == text
-
-    def test_images_stand_in_the_order_that_find_base_relies_on(self, writer):
-        assert list(IMAGES) == sorted(IMAGES, key=lambda image: (image.release, image.image_scope, image.processor))
-        assert min(image.release for image in IMAGES) == writer.OLDEST["pytorch"]
-
-    def test_no_two_images_are_one(self):
-        assert len({(image.repository, image.tag) for image in IMAGES}) == len(IMAGES)
-
-    @pytest.mark.parametrize("image", IMAGES, ids=lambda image: image.tag)
-    def test_tag_says_what_the_fields_say(self, image):
-        assert image.tag.startswith(image.version) or Version(image.version) >= Version("2.14")
-        if image.processor == "gpu":
-            assert image.cuda_version
-        else:
-            assert image.cuda_version is None
-        for part in (image.cuda_version, image.py_version, image.os):
-            # From 2.11 on, tags say neither Python nor, in the SDK's short form, more than the version.
-            assert part is None or part in image.tag or image.layout == "venv"
-        assert image.image_scope in image.repository or image.layout == "venv"
-
     @pytest.mark.parametrize(
         ("version", "layout", "manager", "python"),
         [
@@ -91,16 +66,35 @@ class TestShipped:
         ],
     )
     def test_how_python_got_into_the_images(self, version, layout, manager, python):
-        images = [image for image in IMAGES if image.version == version]
+        images = [image for image in PLAIN if image.version == version]
         assert images
         assert {(image.layout, image.package_manager, image.python) for image in images} == {(layout, manager, python)}
         assert {image.has_conda for image in images} == {layout == "conda"}
 
-    def test_newest_versions(self):
-        newest = {
-            scope: max(i.release for i in IMAGES if i.image_scope == scope) for scope in ("training", "inference")
-        }
+    def test_newest_versions_of_pytorch(self):
+        newest = {scope: max(i.release for i in PLAIN if i.image_scope == scope) for scope in ("training", "inference")}
         assert newest == {"training": Version("2.14.0"), "inference": Version("2.6.0")}
+
+    def test_every_document_can_be_read_and_is_sound(self):
+        CATALOG.read()
+        assert validate(shipped(), resolve=resolve) == ()
+
+    @pytest.mark.parametrize("name", sorted(CATALOG.images))
+    def test_every_image_of_a_named_image_resolves(self, name):
+        specs = CATALOG.images[name].specs()
+        assert specs
+        for spec in specs:
+            assert isinstance(resolve(spec, CATALOG), NeedsBuild)
+
+    def test_schemas_are_those_of_the_models(self):
+        writer = loaded("write_schemas")
+        found = {file.name: file.read_text("utf-8") for file in (DATA / "schemas").iterdir()}
+        assert found == writer.texts(), "run tools/write_schemas.py"
+
+    @pytest.mark.parametrize(("folder", "schema"), [("images", "named_image"), ("extras", "recipe")])
+    def test_documents_name_their_schema_for_editors(self, folder, schema):
+        first = {file.read_text("utf-8").splitlines()[0] for file in (DATA / folder).iterdir()}
+        assert first == {f"# yaml-language-server: $schema=../schemas/{schema}.schema.json"}
 
     def test_catalog_is_read_once(self):
         assert load() is CATALOG
@@ -118,7 +112,7 @@ class TestPlaces:
         ],
     )
     def test_where_aws_publishes(self, region, host):
-        assert CATALOG.partitions.reference(IMAGES[0], region).registry == host
+        assert CATALOG.partitions.reference(DLC, region).registry == host
 
     def test_every_region_has_a_suffix(self):
         suffixes = {region: CATALOG.partitions.dns_suffix(region) for region in CATALOG.partitions.regions}
@@ -134,44 +128,45 @@ class TestPlaces:
             CATALOG.partitions.dns_suffix("us-east1")
         assert str(caught.value).startswith("there is no AWS region 'us-east1'\n  -> did you mean us-east-1")
         with pytest.raises(ImageNotInCatalogError, match="write for example 'us-east-1'"):
-            CATALOG.partitions.reference(IMAGES[0], "???")
+            CATALOG.partitions.reference(DLC, "???")
 
     def test_region_without_the_images(self):
         catalog = Catalog.from_documents(
             frameworks={"frameworks/pytorch.json": document(IMAGE)}, recipes={}, partitions=PARTITIONS
         )
         with pytest.raises(ImageNotInCatalogError) as caught:
-            catalog.partitions.reference(catalog.frameworks["pytorch"][0], "us-west-2")
+            catalog.partitions.reference(catalog.frameworks["pytorch"].images[0], "us-west-2")
         assert str(caught.value) == "AWS does not publish pytorch-training in us-west-2\n  -> it is in us-east-1"
 
 
 class TestMalformed:
     def test_newer_schema_is_its_own_error(self):
         with pytest.raises(CatalogError) as caught:
-            read_framework(document(schema_version=2), "frameworks/a.json")
-        assert str(caught.value).startswith("frameworks/a.json: schema_version is 2, this release reads 1\n  -> update")
+            read_framework(document(schema_version=2), "frameworks/pytorch.json")
+        assert str(caught.value).startswith(
+            "frameworks/pytorch.json: schema_version is 2, this release reads 1\n  -> update"
+        )
 
     def test_every_bad_image_is_told(self):
         without_tag = {key: value for key, value in IMAGE.items() if key != "tag"}
         bad = [
             IMAGE | {"colour": "red"},
-            IMAGE | {"version": "two"},
+            IMAGE | {"processor": "tpu"},
             IMAGE,
             IMAGE | {"layout": "nix"},
             IMAGE | {"py_version": "3.11"},
             IMAGE | {"cuda_version": "12.1"},
-            IMAGE | {"version": None},
             without_tag,
             7,
         ]
         with pytest.raises(CatalogError) as caught:
-            read_framework(document(*bad), "frameworks/a.json")
+            read_framework(document(*bad), "frameworks/pytorch.json")
         lines = caught.value.message.splitlines()
-        assert [line.split(":")[1].strip() for line in lines] == [f"images[{n}]" for n in (0, 1, 3, 4, 5, 6, 7, 8)]
+        assert [line.split(":")[1].strip() for line in lines] == [f"images[{n}]" for n in (0, 1, 3, 4, 5, 6, 7)]
         assert "'colour'" in lines[0]
-        assert "'two'" in lines[1]
+        assert "processor 'tpu' is none of cpu, gpu" in lines[1]
         assert "layout 'nix' is none of conda, usrlocal, venv" in lines[2]
-        assert "'tag'" in lines[6]
+        assert "'tag'" in lines[5]
 
     @pytest.mark.parametrize("key", ["partitions", "regions", "account_sets"])
     def test_partitions_without_a_part(self, key):
@@ -185,13 +180,13 @@ class TestMalformed:
 
     @pytest.mark.parametrize("bad", [None, [], "x", {"schema_version": 1, "images": []}, document(images=7)])
     def test_framework_that_is_something_else(self, bad):
-        with pytest.raises(CatalogError, match=r"frameworks/a.json"):
-            Catalog.from_documents(frameworks={"frameworks/a.json": bad}, recipes={}, partitions=PARTITIONS)
+        with pytest.raises(CatalogError, match=r"frameworks/pytorch.json"):
+            Catalog.from_documents(frameworks={"frameworks/pytorch.json": bad}, recipes={}, partitions=PARTITIONS)
 
     def test_image_of_unknown_accounts(self):
         bad = document(IMAGE | {"accounts": "mine"})
-        with pytest.raises(CatalogError, match=r"frameworks/a.json: .*there are no accounts 'mine'"):
-            Catalog.from_documents(frameworks={"frameworks/a.json": bad}, recipes={}, partitions=PARTITIONS)
+        with pytest.raises(CatalogError, match=r"frameworks/pytorch.json: .*there are no accounts 'mine'"):
+            Catalog.from_documents(frameworks={"frameworks/pytorch.json": bad}, recipes={}, partitions=PARTITIONS)
 
     @given(
         st.fixed_dictionaries(
@@ -203,6 +198,6 @@ class TestMalformed:
     )
     def test_any_document_is_read_or_a_clear_error(self, anything):
         try:
-            assert read_framework(anything, "a.json") == ()
+            assert read_framework(anything, "a.json").images == ()
         except CatalogError:
             assert anything["images"]

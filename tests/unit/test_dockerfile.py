@@ -207,7 +207,13 @@ class TestText:
         made = plan(
             PackagesStep(packages=tuple(packages)),
             CondaStep(packages=tuple(packages), channels=tuple(channels)),
-            PipStep(packages=tuple(packages), constraints=tuple(packages), find_links=(f"https://h/{url}",)),
+            PipStep(
+                packages=tuple(packages),
+                build_packages=tuple(packages),
+                constraints=tuple(packages),
+                find_links=(f"https://h/{url}",),
+                env=(("A", url),),
+            ),
         )
         assert len(runs(render(made, "base", PLAIN))) == 3
 
@@ -251,6 +257,37 @@ class TestShell:
         ]  # fmt: skip
         assert image.kept("held.txt") == "torch==2.3.0+cu121\nnumpy<2\n"
         assert not work.exists()
+
+    def test_what_building_needs_is_installed_first_from_the_plain_index(self, image):
+        step = PipStep(
+            packages=("a==1",),
+            uninstall=("old",),
+            build_packages=("ninja", "setuptools<81"),
+            index_url="https://own.example",
+            find_links=("https://own.example/a.html",),
+            no_deps=True,
+            no_build_isolation=True,
+        )
+        indexes = PipIndexes(index_url="https://set.example")
+        assert image.has(**TORCH).build(plan(step, pip_indexes=indexes)).returncode == 0
+        uninstall, build, install = image.calls
+        assert uninstall[-2:] == ["-y", "old"]
+        assert build[5:] == [
+            "install", "--no-cache-dir", "--progress-bar", "off", "-c", f"{image.root}/work/held.txt",
+            "--index-url", "https://set.example", "ninja", "setuptools<81",
+        ]  # fmt: skip
+        assert install[-2:] == ["-r", f"{image.root}/work/requirements.txt"]
+        assert "https://own.example" in install
+
+    def test_variables_are_there_for_pip_and_for_no_later_step(self, image):
+        (image.tools / "python").write_text('#!/bin/sh\ncase "$*" in *install*) echo "$MAX_JOBS/$ARCH";; esac\n')
+        made = plan(
+            PipStep(packages=("a",), build_packages=("b",), env=(("ARCH", "7.0;8.0+PTX $HOME"), ("MAX_JOBS", "4"))),
+            PipStep(packages=("c",)),
+        )
+        first, second = runs(render(made, "base", PLAIN))
+        assert image.run(first).stdout == "4/7.0;8.0+PTX $HOME\n4/7.0;8.0+PTX $HOME\n"
+        assert image.run(second).stdout == "/\n"
 
     def test_amazon_linux_installs_by_dnf(self, image):
         made = plan(PackagesStep(packages=("git", "libglvnd=1.4")), version="2.12")

@@ -12,6 +12,7 @@ from functools import cache
 from itertools import chain
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 from click.testing import CliRunner
@@ -26,6 +27,7 @@ from sagemaker_custom.catalog.documents import (
     VariantDocument,
     read_recipe,
 )
+from sagemaker_custom.catalog.named_images import read_named_image
 from sagemaker_custom.cli import cli
 from sagemaker_custom.ignore import DEFAULT_IGNORES
 from sagemaker_custom.settings import Settings
@@ -106,8 +108,11 @@ def test_python_examples_compile(code):
 
 
 @pytest.mark.parametrize("text", blocks("yaml"))
-def test_yaml_examples_are_recipes_or_settings(text, tmp_path):
+def test_yaml_examples_are_recipes_named_images_or_settings(text, tmp_path):
     document = yaml.safe_load(text)
+    if "versions" in document:
+        assert read_named_image(document, "example").specs()
+        return
     if "variants" in document:
         assert read_recipe(document, "example").name == document["name"]
         return
@@ -152,11 +157,25 @@ def test_public_name_is_documented(name):
     assert f"`{name}`" in read("index.md")
 
 
-@pytest.mark.parametrize("command", sorted(cli.commands))
+def commands(group=cli, path=()):
+    """Every command, under the words that call it."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from commands(command, (*path, name))
+        else:
+            yield " ".join((*path, name)), command
+
+
+KNOWN_COMMANDS = dict(commands())
+
+
+@pytest.mark.parametrize("command", sorted(KNOWN_COMMANDS))
 def test_command_line_page_has_every_option(command):
     page = read("reference/command-line.md")
     assert f"`sagemaker-custom {command} " in page
-    options = {name for parameter in cli.commands[command].params for name in parameter.opts if name.startswith("--")}
+    options = {name for parameter in KNOWN_COMMANDS[command].params for name in parameter.opts if name.startswith("--")}
     assert options <= set(re.findall(r"`(--[a-z-]+)`", page))
 
 
@@ -172,8 +191,10 @@ COMMANDS = sorted(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_is_understood(command):
-    _, name, *arguments = shlex.split(command)
-    assert cli.commands[name].make_context(name, arguments).params
+    _, *words = shlex.split(command)
+    length = 1 if words[0] in KNOWN_COMMANDS else 2
+    name = " ".join(words[:length])
+    assert KNOWN_COMMANDS[name].make_context(name, words[length:]).params
 
 
 @cache
@@ -181,7 +202,7 @@ def printed_by(command):
     answer = CliRunner().invoke(cli, shlex.split(command)[1:])
     if isinstance(answer.exception, errors.SageMakerCustomError):
         return f"error: {answer.exception}\n"
-    return answer.output
+    return answer.stdout
 
 
 @pytest.mark.parametrize("text", blocks("text"))

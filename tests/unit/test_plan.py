@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from sagemaker_custom.catalog import load
-from sagemaker_custom.errors import ImageNotInCatalogError
-from sagemaker_custom.plan import EngineTarget, PipIndexes, RegistryTarget, describe_extra, make_plan
+from sagemaker_custom.errors import ImageNotInCatalogError, InvalidExtraError
+from sagemaker_custom.plan import EngineTarget, MirrorPolicy, PipIndexes, RegistryTarget, make_plan
 from sagemaker_custom.reference import ImageReference
-from sagemaker_custom.resolve import PipStep, resolve
+from sagemaker_custom.resolve import PipStep, Prebuilt, describe_extra, resolve
 from sagemaker_custom.spec import (
     AptExtra,
     CondaExtra,
@@ -102,11 +103,104 @@ class TestWhere:
         assert not {"_", "."} & set(repository)
 
 
+class TestMirror:
+    """Base images that AWS does not publish where the job runs."""
+
+    ELSEWHERE = replace(
+        CATALOG.partitions,
+        accounts={**CATALOG.partitions.accounts, "dlc": {"us-east-1": "763104351884", "eu-west-1": "763104351884"}},
+    )
+
+    def plan(self, *extras, region="me-west-1", target=None, **policy):
+        asked = replace(SPEC, extras=normalise_extras(parse_extra(extra) for extra in extras))
+        return make_plan(
+            asked,
+            resolve(asked, CATALOG),
+            partitions=self.ELSEWHERE,
+            region=region,
+            target=target or RegistryTarget(account="123456789012"),
+            repository_prefix="sagemaker-custom",
+            mirror=MirrorPolicy(**policy),
+        )
+
+    def test_without_a_source_region_it_is_an_error_that_names_the_setting(self):
+        with pytest.raises(ImageNotInCatalogError) as caught:
+            self.plan("faiss")
+        assert str(caught.value) == (
+            "AWS does not publish pytorch-training in me-west-1\n  -> it is in eu-west-1, us-east-1; "
+            "to bring it from one of them, set source_region (and source_profile)"
+        )
+
+    @pytest.mark.parametrize("extras", [(), ("faiss",)])
+    def test_base_is_brought_to_the_repository_of_the_extended_images(self, extras):
+        made = self.plan(*extras, source_region="us-east-1")
+        assert str(made.mirror_of) == (
+            "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.3.0-gpu-py311-cu121-ubuntu20.04-sagemaker"
+        )
+        assert str(made.base_reference) == (
+            "123456789012.dkr.ecr.me-west-1.amazonaws.com/"
+            "sagemaker-custom-pytorch:base-training-2.3.0-gpu-py311-cu121-ubuntu20.04-sagemaker"
+        )
+        assert (made.reference == made.base_reference) == (not extras)
+        assert made.reference.repository == made.base_reference.repository
+        assert "in me-west-1, whose base is mirrored from us-east-1: " in made.reason
+
+    def test_extended_image_is_the_same_as_on_a_base_that_aws_publishes_there(self):
+        assert self.plan("faiss", source_region="us-east-1").reference.tag == plan("faiss").reference.tag
+
+    def test_what_aws_publishes_there_is_taken_from_there(self):
+        made = self.plan("faiss", region="eu-west-1", source_region="us-east-1")
+        assert (made.mirror_of, made.base_reference.ecr.region) == (None, "eu-west-1")
+
+    def test_unless_all_bases_shall_be_brought(self):
+        made = self.plan("faiss", region="eu-west-1", source_region="us-east-1", when="always")
+        assert made.mirror_of.ecr.region == "us-east-1"
+
+    def test_an_engine_pulls_from_there_itself(self):
+        made = self.plan("faiss", target=EngineTarget(), source_region="us-east-1")
+        assert (made.mirror_of, made.base_reference.ecr.region) == (None, "us-east-1")
+
+
+class TestWarnings:
+    def test_end_of_support_is_told_with_its_date_from_the_day_after_on(self):
+        spec = replace(SPEC, version="2.6")
+        base = resolve(spec, CATALOG).base
+        day = date.fromisoformat(base.end_of_patch)
+        assert plan(spec=spec, today=day).warnings == ()
+        assert plan("faiss", spec=spec, today=day + timedelta(days=1)).warnings == (
+            (
+                f"AWS patches pytorch-training:{base.tag} no more since {base.end_of_patch}: "
+                "what is found unsafe in it stays"
+            ),
+        )
+
+    def test_without_a_known_end_nothing_is_said(self):
+        spec = replace(SPEC, version="1.9")
+        assert resolve(spec, CATALOG).base.end_of_patch is None
+        assert plan(spec=spec, today=date(2040, 1, 1)).warnings == ()
+
+    def test_source_of_an_entry_that_aws_does_not_list_is_told(self):
+        base = replace(resolve(SPEC, CATALOG).base, origin="sagemaker 2.257.7")
+        made = make_plan(
+            SPEC,
+            Prebuilt(base=base),
+            partitions=CATALOG.partitions,
+            region="us-east-1",
+            target=EngineTarget(),
+            repository_prefix="sagemaker-custom",
+        )
+        assert "(known from sagemaker 2.257.7 alone)" in made.reason
+
+
 class TestTag:
     @given(st.lists(any_extra, min_size=1, max_size=12))
     def test_tag_is_valid_whatever_the_extras(self, extras):
+        # Two versions of one package cannot be in an image; that is told before there is a tag.
         extras = list({e.name if isinstance(e, RecipeExtra) else repr(e): e for e in extras}.values())
-        made = plan(*extras)
+        try:
+            made = plan(*extras)
+        except InvalidExtraError:
+            reject()
         assert len(made.reference.tag) <= 128
         assert made.reference.tag.endswith(f"-{made.fingerprint[:20]}")
         assert ImageReference.parse(str(made.reference)) == made.reference

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from fakes.builders import FakeStore, RecordingBuilder, RecordingProgress
 
 from sagemaker_custom import catalog
 from sagemaker_custom.errors import ImageMissingError, RegistryUnavailableError, TagConflictError, UsageError
-from sagemaker_custom.plan import EngineTarget, RegistryTarget, make_plan
+from sagemaker_custom.plan import EngineTarget, MirrorPolicy, RegistryTarget, make_plan
 from sagemaker_custom.provision import build_command, check_policy, ensure_image
 from sagemaker_custom.requirements import read_extras
 from sagemaker_custom.resolve import resolve
 from sagemaker_custom.spec import ImageSpec
 
+NO_MIRROR = MirrorPolicy()
 
-def plan_for(extras, target=None):
+
+def plan_for(extras, target=None, mirror=NO_MIRROR):
     known = catalog.load()
     spec = ImageSpec(framework="pytorch", version="2.3", py_version="py311", extras=read_extras(extras))
     return make_plan(
@@ -24,6 +28,7 @@ def plan_for(extras, target=None):
         region="eu-west-1",
         target=target or RegistryTarget(account="123456789012"),
         repository_prefix="sagemaker-custom",
+        mirror=mirror,
     )
 
 
@@ -34,6 +39,7 @@ class Flow:
         self.store = FakeStore()
         self.builder = RecordingBuilder(self.store)
         self.progress = RecordingProgress()
+        self.mirrored = []
 
     def run(self, plan, policy="if-missing"):
         return ensure_image(
@@ -41,6 +47,7 @@ class Flow:
             policy=policy,
             store=self.store,
             builder=lambda: self.builder,
+            mirror=self.mirrored.append,
             revision=lambda: "20261121T101500Z",
             progress=self.progress,
         )
@@ -119,6 +126,56 @@ def test_unknown_is_not_taken_for_missing():
     with pytest.raises(RegistryUnavailableError):
         flow.run(plan)
     assert flow.builder.built == []
+
+
+class TestMirror:
+    """The base has to be brought to the account's registry first."""
+
+    ALWAYS = MirrorPolicy(source_region="us-east-1", when="always")
+
+    def test_base_is_brought_before_the_build(self):
+        flow, plan = Flow(), plan_for(["faiss"], mirror=self.ALWAYS)
+        assert flow.run(plan) == plan.reference
+        assert flow.mirrored == [plan]
+        assert flow.builder.built == [(plan, False)]
+
+    def test_base_that_is_there_is_not_brought_again(self):
+        flow, plan = Flow(), plan_for(["faiss"], mirror=self.ALWAYS)
+        flow.store.put(replace(plan, reference=plan.base_reference))
+        flow.run(plan)
+        assert flow.mirrored == []
+
+    def test_extended_image_that_is_there_needs_no_base(self):
+        flow, plan = Flow(), plan_for(["faiss"], mirror=self.ALWAYS)
+        flow.store.put(plan)
+        flow.run(plan)
+        assert flow.store.asked == [plan.reference]
+        assert flow.mirrored == []
+
+    def test_stock_image_is_brought_when_it_is_missing(self):
+        flow, plan = Flow(), plan_for([], mirror=self.ALWAYS)
+        assert flow.run(plan) == plan.base_reference
+        assert flow.mirrored == [plan]
+
+    @pytest.mark.parametrize("extras", [[], ["faiss"]])
+    def test_never_brings_nothing_and_says_how_to(self, extras):
+        flow, plan = Flow(), plan_for(extras, mirror=self.ALWAYS)
+        with pytest.raises(ImageMissingError) as caught:
+            flow.run(plan, "never")
+        assert flow.mirrored == []
+        if not extras:
+            assert str(caught.value) == (
+                f'{plan.mirror_of} is not mirrored as {plan.base_reference} yet, and build="never" forbids it\n'
+                "  -> mirror it with: sagemaker-custom mirror pytorch --version 2.3.0 --py-version py311 "
+                "--image-scope training --processor cpu --region eu-west-1 --account 123456789012"
+            )
+
+    def test_mirror_that_cannot_be_asked_is_not_taken_for_missing(self):
+        flow, plan = Flow(), plan_for([], mirror=self.ALWAYS)
+        flow.store.failure = RegistryUnavailableError("the registry does not answer")
+        with pytest.raises(RegistryUnavailableError):
+            flow.run(plan)
+        assert flow.mirrored == []
 
 
 def test_command_of_a_local_image_says_so():

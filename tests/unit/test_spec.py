@@ -25,6 +25,7 @@ from sagemaker_custom.spec import (
     normalise_cuda,
     normalise_extras,
     normalise_python,
+    parse_base_framework,
     parse_extra,
     redacted,
     with_scope,
@@ -164,7 +165,10 @@ class TestVersions:
     def test_python_is_spelled_as_the_catalog_does(self, text):
         assert normalise_python(text) == "py311"
 
-    @pytest.mark.parametrize("text", ["py3", "3", "python3.11", "3.11.4"])
+    def test_python_of_which_aws_tells_no_more(self):
+        assert (normalise_python("py3"), normalise_python("2")) == ("py3", "py2")
+
+    @pytest.mark.parametrize("text", ["py", "", "python3.11", "3.11.4"])
     def test_other_python_versions_are_refused(self, text):
         with pytest.raises(UsageError) as caught:
             normalise_python(text)
@@ -190,19 +194,15 @@ class TestHardware:
             ("ml.m6g.large", "cpu", "arm64"),
             ("ml.c7gn.large", "cpu", "arm64"),
             ("ml.g5g.xlarge", "gpu", "arm64"),
+            ("ml.inf1.xlarge", "neuron", "x86_64"),
+            ("ml.inf2.xlarge", "neuronx", "x86_64"),
+            ("ml.trn1n.32xlarge", "neuronx", "x86_64"),
+            ("ml.dl1.24xlarge", "hpu", "x86_64"),
+            ("ml.geospatial.interactive", "cpu", "x86_64"),
         ],
     )
     def test_instance_types(self, instance_type, processor, architecture):
         assert hardware_of(instance_type) == Hardware(processor=processor, architecture=architecture)
-
-    @pytest.mark.parametrize("instance_type", ["ml.inf2.xlarge", "ml.trn1.2xlarge"])
-    def test_neuron_has_no_images(self, instance_type):
-        with pytest.raises(UsageError) as caught:
-            hardware_of(instance_type)
-        assert str(caught.value) == (
-            f"{instance_type!r} computes on AWS Neuron, for which the catalog has no images\n"
-            "  -> choose an instance type with CPU or NVIDIA GPU, or give image_uri="
-        )
 
     @pytest.mark.parametrize(
         "instance_type", ["", "m5.xlarge", "ml.", "ml.m5.xlarge.x", "ML.M5.XLARGE", "ml.m5.xlarge\n"]
@@ -212,6 +212,26 @@ class TestHardware:
             UsageError, match=r"is not an instance type\n  -> write for example 'ml.g5.xlarge', 'local'"
         ):
             hardware_of(instance_type)
+
+
+class TestBaseFramework:
+    @pytest.mark.parametrize(
+        ("text", "parts"),
+        [
+            (None, (None, None)),
+            ("pytorch2.0.0", ("pytorch", "2.0.0")),
+            ("TensorFlow2.11", ("tensorflow", "2.11")),
+            ("pytorch", ("pytorch", None)),
+            ("2.0.0", (None, "2.0.0")),
+        ],
+    )
+    def test_framework_and_version_are_told_apart(self, text, parts):
+        assert parse_base_framework(text) == parts
+
+    @pytest.mark.parametrize("text", ["", "-", "pytorch two", "2.0.0 pytorch"])
+    def test_other_texts_are_refused(self, text):
+        with pytest.raises(UsageError, match=r"cannot be read\n  -> write for example 'pytorch2.0.0'"):
+            parse_base_framework(text)
 
 
 class TestScopes:

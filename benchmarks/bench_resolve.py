@@ -1,0 +1,90 @@
+"""How long one answer takes: which image is it? The SageMaker SDK's ``image_uris.retrieve`` and ours, in one run.
+
+Run it with the SDK installed: ``python benchmarks/bench_resolve.py``. It also measures what the first answer of a
+process costs, and what ``import sagemaker_custom`` costs, each in new processes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+
+os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
+
+ASKED = [
+    {"framework": "pytorch", "version": "2.3", "py_version": "py311", "instance_type": "ml.g5.xlarge"},
+    {"framework": "pytorch", "version": "1.13.1", "py_version": "py39", "instance_type": "ml.m5.xlarge"},
+    {"framework": "tensorflow", "version": "2.16.1", "py_version": "py310", "instance_type": "ml.g5.xlarge"},
+    {"framework": "sklearn", "version": "1.2-1", "instance_type": "ml.m5.xlarge"},
+]
+REGIONS = ("us-east-1", "eu-west-1", "cn-north-1", "us-gov-west-1")
+SCOPES = ("training", "inference")
+
+
+def each(retrieve: Callable[..., str], repeats: int, **more: object) -> float:
+    """Return the seconds that one answer takes, over a mix of questions, when each was asked before."""
+    questions = [
+        dict(question, region=region, image_scope=scope) | more
+        for question in ASKED
+        for region in REGIONS
+        for scope in SCOPES
+    ]
+    for question in questions:
+        retrieve(**question)
+    begin = time.perf_counter()
+    for _ in range(repeats):
+        for question in questions:
+            retrieve(**question)
+    return (time.perf_counter() - begin) / (repeats * len(questions))
+
+
+def new_process(statement: str, repeats: int = 7) -> float:
+    """Return the shortest seconds that ``statement`` takes in a new process, without the interpreter's own start."""
+    program = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
+    runs = [
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout
+        for _ in range(repeats)
+    ]
+    return min(float(run.splitlines()[-1]) for run in runs)
+
+
+def main() -> None:
+    """Measure, and print what was measured."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--repeats", type=int, default=20, help="how often each question is asked of the SDK")
+    repeats = parser.parse_args().repeats
+
+    from sagemaker import image_uris as stock
+
+    from sagemaker_custom import image_uris
+
+    theirs = each(stock.retrieve, repeats)
+    ours = each(image_uris.retrieve, repeats * 20)
+    extended = each(image_uris.retrieve, repeats * 20, extras=["faiss"], account="123456789012")
+    print(f"{'':34}{'ms':>9}{'ratio':>9}")
+    print(f"{'SDK, image_uris.retrieve':34}{theirs * 1e3:9.3f}{1:9.1f}")
+    print(f"{'ours, image of AWS':34}{ours * 1e3:9.3f}{theirs / ours:9.1f}")
+    print(f"{'ours, extended with faiss':34}{extended * 1e3:9.3f}{theirs / extended:9.1f}")
+
+    first = (
+        "from sagemaker_custom import image_uris; "
+        "image_uris.retrieve('pytorch', 'us-east-1', '2.3', 'py311', 'ml.g5.xlarge')"
+    )
+    stock_first = (
+        "from sagemaker import image_uris; "
+        "image_uris.retrieve('pytorch', 'us-east-1', '2.3', 'py311', 'ml.g5.xlarge', image_scope='training')"
+    )
+    for name, statement in {
+        "SDK, first answer of a process": stock_first,
+        "ours, first answer of a process": first,
+        "import sagemaker_custom": "import sagemaker_custom",
+    }.items():
+        print(f"{name:34}{new_process(statement) * 1e3:9.1f}")
+
+
+if __name__ == "__main__":
+    main()

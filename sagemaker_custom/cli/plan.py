@@ -1,0 +1,129 @@
+"""Image options → what would be used or built; nothing is changed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from sagemaker_custom.cli.options import ImageOptions, image_options
+from sagemaker_custom.cli.output import json_option, print_document, print_pairs, warn
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sagemaker_custom.plan import BuildPlan
+    from sagemaker_custom.reference import Digest
+    from sagemaker_custom.resolve import Step
+    from sagemaker_custom.wiring import Parts
+
+
+@click.command()
+@image_options
+@json_option
+def resolve(image: ImageOptions, as_json: bool) -> None:
+    """Print the URI of an image, stock or extended.
+
+    IMAGE is a framework or a named image. Nothing is built, and whether the image exists is not asked.
+    """
+    from sagemaker_custom.cli.asked import asked_plan, parts_for
+
+    planned = asked_plan(image, parts_for(image))
+    warn(planned.warnings)
+    if as_json:
+        print_document({"image": str(planned.reference)})
+    else:
+        click.echo(str(planned.reference))
+
+
+@click.command()
+@image_options
+@click.option("--digest", is_flag=True, help="Ask the registry for the digest that the base image has now.")
+@click.option("--dockerfile", is_flag=True, help="Print the Dockerfile too.")
+@json_option
+def plan(image: ImageOptions, digest: bool, dockerfile: bool, as_json: bool) -> None:
+    """Say which image would be used or built, and why.
+
+    IMAGE is a framework or a named image. Nothing is changed.
+    """
+    from sagemaker_custom.cli.asked import asked_plan, parts_for
+
+    parts = parts_for(image)
+    planned = asked_plan(image, parts)
+    warn(planned.warnings)
+    base_digest = _current_digest(planned, parts) if digest else planned.base.digest
+    text = _dockerfile(planned) if dockerfile and planned.needs_build else None
+    if as_json:
+        print_document(_document(planned, parts, base_digest, text))
+    else:
+        print_pairs(_pairs(planned, parts, base_digest))
+        if text:
+            click.echo(text)
+
+
+def _current_digest(planned: BuildPlan, parts: Parts) -> Digest | None:
+    from sagemaker_custom.errors import BaseImageError
+
+    # A pinned reference would be answered with its own digest.
+    asked = replace(planned.mirror_of or planned.base_reference, digest=None)
+    found = parts.registry.find(asked)
+    if found is None:
+        raise BaseImageError(
+            f"the registry has no {asked}", hint="look at the version and the region, or refresh the catalog"
+        )
+    return found
+
+
+def _dockerfile(planned: BuildPlan) -> str:
+    from sagemaker_custom.dockerfile import BuildEnvironment, render
+
+    return render(planned, str(planned.base_reference), BuildEnvironment(secret_mounts=True))
+
+
+def _pairs(planned: BuildPlan, parts: Parts, base_digest: Digest | None) -> Iterator[tuple[str, object]]:
+    yield "image", planned.reference
+    yield "base", planned.base_reference
+    yield "reason", planned.reason
+    yield "base digest", base_digest
+    yield "mirror of", planned.mirror_of
+    for step in planned.steps:
+        yield "step", describe_step(step)
+    for command in planned.verify:
+        yield "verify", command
+    if planned.needs_build:
+        yield "builder", ": ".join(parts.builder_choice())
+
+
+def describe_step(step: Step) -> str:
+    """Return a step in one line for people."""
+    from sagemaker_custom.resolve import CondaStep, PackagesStep
+
+    match step:
+        case PackagesStep():
+            return f"packages of the distribution: {' '.join(step.packages)}"
+        case CondaStep():
+            channels = f" from {' '.join(step.channels)}" if step.channels else ""
+            return f"conda: {' '.join(step.packages)}{channels}"
+        case _:
+            removed = f", after removing {' '.join(step.uninstall)}" if step.uninstall else ""
+            return f"pip: {' '.join((*step.build_packages, *step.packages))}{removed}"
+
+
+def _document(planned: BuildPlan, parts: Parts, base_digest: Digest | None, dockerfile: str | None) -> dict[str, Any]:
+    name, why = parts.builder_choice()
+    return {
+        "image": str(planned.reference),
+        "base": str(planned.base_reference),
+        "base_digest": base_digest,
+        "mirror_of": str(planned.mirror_of) if planned.mirror_of else None,
+        "needs_build": planned.needs_build,
+        "fingerprint": planned.fingerprint or None,
+        "steps": planned.document["steps"],
+        "verify": list(planned.verify),
+        "held": list(planned.held),
+        "builder": {"name": name, "reason": why} if planned.needs_build else None,
+        "reason": planned.reason,
+        "warnings": list(planned.warnings),
+        **({"dockerfile": dockerfile} if dockerfile else {}),
+    }

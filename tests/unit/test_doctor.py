@@ -1,0 +1,262 @@
+"""What the checks of a machine find, and what they say to do."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import certifi
+import pytest
+from fakes.fake_aws import FakeAws
+from fakes.fake_engine import FakeEngine
+from fakes.fake_registry import FakeRegistry
+
+from sagemaker_custom.catalog import Problem
+from sagemaker_custom.doctor import CHECKS, Machine, examine, installed
+from sagemaker_custom.errors import (
+    AccessDeniedError,
+    AwsError,
+    CredentialsError,
+    EngineUnavailableError,
+    RegistryAccessDeniedError,
+    SettingsError,
+)
+from sagemaker_custom.reference import ImageReference
+from sagemaker_custom.settings import Settings
+
+BASE = ImageReference.parse("763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0")
+GB = 10**9
+
+
+class Engine(FakeEngine):
+    """Also tells how it is set up."""
+
+    def __init__(self, **info):
+        super().__init__(FakeRegistry())
+        self.information = {"Driver": "overlay2", "DockerRootDir": "/", "Runtimes": {"runc": {}}} | info
+
+    def info(self):
+        self.version()
+        return self.information
+
+
+class Runner:
+    """Runs nothing: commands to what they say."""
+
+    def __init__(self, **said):
+        self.said = said
+
+    def run(self, command, *, environment, on_line):
+        name = " ".join(command)
+        for beginning, text in self.said.items():
+            if name.startswith(beginning.replace("_", " ")):
+                on_line(text)
+                return 0
+        raise FileNotFoundError(command[0])
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return Settings(cache_dir=str(tmp_path / "not" / "there" / "yet"))
+
+
+@pytest.fixture
+def machine(settings):
+    def make(**changes):
+        arguments = {
+            "settings": lambda: settings,
+            "engine": Engine(),
+            "aws": FakeAws(),
+            "find": lambda reference: "sha256:" + "1" * 64,
+            "base": lambda region: BASE,
+            "catalogs": dict,
+            "docker_commands": ("/usr/bin/docker",),
+            "runner": Runner(**{"/usr/bin/docker_--version": "Docker version 20.10.24, build 1"}),
+            "which": lambda name: f"/usr/bin/{name}",
+            "free_bytes": lambda folder: 100 * GB,
+            "sdk_version": lambda: "2.257.7",
+        }
+        return Machine(**arguments | changes)
+
+    return make
+
+
+def found(machine, name):
+    [finding] = [finding for finding in examine(machine) if finding.name == name]
+    return finding
+
+
+def test_a_machine_that_has_everything(machine):
+    findings = examine(machine())
+    assert {finding.outcome for finding in findings} <= {"ok", "skipped"}
+    assert set(CHECKS) <= {finding.name for finding in findings}
+
+
+class TestEngine:
+    def test_engine_that_does_not_answer_fails_once_with_its_repair(self, machine):
+        engine = Engine()
+        engine.failures["version"] = EngineUnavailableError("no engine at x", hint="start it")
+        findings = examine(machine(engine=engine))
+        failed = [finding for finding in findings if finding.outcome == "failed"]
+        assert [(finding.name, finding.detail, finding.repair) for finding in failed] == [
+            ("Docker Engine", "no engine at x", "start it")
+        ]
+        skipped = {finding.name for finding in findings if finding.detail == "not looked at without Docker Engine"}
+        assert skipped == {"BuildKit", "disk of the engine", "GPU"}
+
+    def test_without_buildkit_private_indexes_do_not_work(self, machine):
+        finding = found(machine(docker_commands=()), "BuildKit")
+        assert finding.outcome == "warning"
+        assert "without private indexes" in finding.detail
+        assert "docker-buildx-plugin" in finding.repair
+
+    @pytest.mark.parametrize(
+        ("free", "outcome"), [(100, "ok"), (25, "ok"), (24, "warning"), (8, "warning"), (7, "failed")]
+    )
+    def test_room_for_images(self, machine, free, outcome):
+        finding = found(machine(free_bytes=lambda folder: free * GB), "disk of the engine")
+        assert finding.outcome == outcome
+        assert (finding.repair is None) == (outcome == "ok")
+
+    def test_disk_of_another_machine_is_not_judged(self, machine):
+        engine = Engine(DockerRootDir="/of/another/machine")
+        assert found(machine(engine=engine), "disk of the engine").outcome == "skipped"
+
+
+class TestCompose:
+    @pytest.mark.parametrize(
+        ("said", "which", "outcome"),
+        [
+            ("Docker Compose version v2.39.1", None, "ok"),
+            ("Docker Compose version v5.0.1", None, "warning"),
+            ("Docker Compose version 2.39.1", None, "warning"),
+            ("Docker Compose version v5.0.1", "/usr/bin/docker-compose", "ok"),
+            (None, "/usr/bin/docker-compose", "ok"),
+            (None, None, "warning"),
+        ],
+    )
+    def test_only_what_the_sdk_takes_counts(self, machine, said, which, outcome):
+        runner = Runner(docker_compose=said) if said else Runner()
+        finding = found(machine(runner=runner, which=lambda name: which), "Compose")
+        assert finding.outcome == outcome
+        assert ("docker-compose" in (finding.repair or "")) == (outcome == "warning")
+
+    def test_compose_does_not_help_without_the_docker_command(self, machine):
+        here = {"docker-compose": "/usr/bin/docker-compose"}
+        finding = found(machine(which=here.get), "Compose")
+        assert (finding.outcome, "no docker command" in finding.detail) == ("warning", True)
+
+
+class TestGpu:
+    def test_none_is_no_failure(self, machine):
+        assert found(machine(), "GPU").outcome == "skipped"
+
+    def test_gpu_that_containers_cannot_use(self, machine):
+        runner = Runner(**{"nvidia-smi": "NVIDIA A10G, 550.1"})
+        finding = found(machine(runner=runner), "GPU")
+        assert finding.outcome == "warning"
+        assert "nvidia-container-toolkit" in finding.repair
+
+    def test_gpu_that_containers_can_use(self, machine):
+        runner = Runner(**{"nvidia-smi": "NVIDIA A10G, 550.1"})
+        finding = found(machine(runner=runner, engine=Engine(Runtimes={"nvidia": {}})), "GPU")
+        assert (finding.outcome, finding.detail) == (
+            "ok",
+            "NVIDIA A10G, 550.1; the engine has the NVIDIA runtime",
+        )
+
+
+class TestAws:
+    def test_without_credentials_local_mode_works(self, machine):
+        aws = FakeAws()
+        aws.fail("account_id", CredentialsError("no credentials", hint="run aws configure"))
+        finding = found(machine(aws=aws), "AWS")
+        assert (finding.outcome, finding.repair) == ("warning", "run aws configure")
+        assert finding.detail == "no credentials; only local mode works"
+        assert found(machine(aws=aws), "ECR").outcome == "skipped"
+
+    def test_without_a_region_local_mode_works(self, machine):
+        outcomes = {finding.name: finding.outcome for finding in examine(machine(aws=FakeAws(region=None)))}
+        assert (outcomes["AWS"], outcomes["ECR"], outcomes["AWS's images"]) == ("warning", "skipped", "skipped")
+
+    def test_aws_that_does_not_answer_fails_once(self, machine):
+        aws = FakeAws()
+        aws.fail("account_id", AwsError("no answer from AWS", hint="check the proxy"))
+        failed = [finding for finding in examine(machine(aws=aws)) if finding.outcome == "failed"]
+        assert [(finding.name, finding.detail, finding.repair) for finding in failed] == [
+            ("AWS", "no answer from AWS", "check the proxy")
+        ]
+
+    def test_caller_is_named(self, machine):
+        detail = found(machine(), "AWS").detail
+        assert detail == "account 123456789012, region us-east-1, as arn:aws:sts::123456789012:user/moto"
+
+    def test_right_that_is_missing_is_named(self, machine):
+        aws = FakeAws()
+        aws.fail("repositories", AccessDeniedError("ecr:DescribeRepositories was denied", hint="allow it"))
+        finding = found(machine(aws=aws), "ECR")
+        assert (finding.outcome, finding.detail) == ("failed", "ecr:DescribeRepositories was denied")
+
+    def test_image_that_is_not_published_there(self, machine):
+        finding = found(machine(find=lambda reference: None), "AWS's images")
+        assert finding.outcome == "warning"
+        assert "source_region" in finding.repair
+
+    def test_registry_that_refuses(self, machine):
+        def find(reference):
+            raise RegistryAccessDeniedError("cannot look up the image", hint="log in")
+
+        assert found(machine(find=find), "AWS's images").detail == "cannot look up the image"
+
+
+def test_wrong_setting_is_told_and_the_rest_still_examined(machine):
+    def settings():
+        raise SettingsError("there is no setting 'acount'", hint="did you mean 'account'?")
+
+    findings = examine(machine(settings=settings))
+    [failed] = [finding for finding in findings if finding.outcome == "failed"]
+    assert (failed.name, failed.repair) == ("settings", "did you mean 'account'?")
+    assert "Docker Engine" in {finding.name for finding in findings if finding.outcome == "ok"}
+
+
+def test_ca_bundle_without_certificates(machine, settings, tmp_path):
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("no certificate")
+    finding = found(machine(settings=lambda: replace(settings, ca_bundle=str(bundle))), "CA bundle")
+    assert finding.outcome == "failed"
+    assert finding.detail.startswith(f"{bundle} has no certificates that can be read: ")
+    assert "ca_bundle" in finding.repair
+
+
+def test_ca_bundle_that_can_be_read(machine, settings):
+    finding = found(machine(settings=lambda: replace(settings, ca_bundle=certifi.where())), "CA bundle")
+    assert (finding.outcome, finding.detail) == ("ok", certifi.where())
+
+
+def test_catalog_with_problems_is_a_failure_with_the_command_that_shows_all(machine):
+    problem = Problem(file="extras/a.yaml", path="name", message="is missing")
+    findings = [
+        finding
+        for finding in examine(machine(catalogs=lambda: {"/team": [problem], "/good": []}))
+        if finding.name == "team catalogs"
+    ]
+    assert [finding.outcome for finding in findings] == ["failed", "ok"]
+    assert findings[0].repair == "sagemaker-custom catalog validate /team"
+    assert "extras/a.yaml" in findings[0].detail
+
+
+@pytest.mark.parametrize(("version", "outcome"), [("2.257.7", "ok"), ("3.27.0", "warning"), (None, "warning")])
+def test_sdk(machine, version, outcome):
+    assert found(machine(sdk_version=lambda: version), "SageMaker SDK").outcome == outcome
+
+
+def test_check_that_breaks_is_a_finding_too(machine):
+    def base(region):
+        raise ZeroDivisionError("oops")
+
+    finding = found(machine(base=base), "AWS's images")
+    assert (finding.outcome, finding.detail) == ("failed", "the check itself broke: ZeroDivisionError: oops")
+
+
+def test_distributions_are_looked_up_without_being_imported():
+    assert installed("pytest") == pytest.__version__
+    assert installed("no-such-distribution") is None
