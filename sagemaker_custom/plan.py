@@ -226,6 +226,8 @@ def _published(base: BaseImage, partitions: Partitions, region: str) -> ImageRef
     try:
         return partitions.reference(base, region)
     except ImageNotInCatalogError as error:
+        # An unknown region has no DNS suffix either: then nothing could be brought there.
+        partitions.dns_suffix(region)
         error.hint = f"{error.hint}; to bring it from one of them, set source_region (and source_profile)"
         raise
 

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING
 
 from boto3.exceptions import Boto3Error
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.parsers import ResponseParserError
 
 from sagemaker_custom.errors import AccessDeniedError, AwsError, CredentialsError, SageMakerCustomError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-BOTO_ERRORS = (ClientError, BotoCoreError, Boto3Error)
+BOTO_ERRORS = (ClientError, BotoCoreError, Boto3Error, ResponseParserError)
 """All that boto's clients and sessions raise, apart from the mistakes of whoever calls them."""
 
 REGION_HINT = "set AWS_DEFAULT_REGION or SAGEMAKER_CUSTOM_REGION, or run `aws configure`"
@@ -67,7 +68,8 @@ _NO_CREDENTIALS = {
     "TokenRetrievalError",
     "UnknownCredentialError",
 }
-_NO_ANSWER = {"ConnectionError", "HTTPClientError"}
+# A page of a proxy, in place of an answer of AWS, cannot be parsed.
+_NO_ANSWER = {"ConnectionError", "HTTPClientError", "ResponseParserError"}
 
 _DENIAL = re.compile(
     r"User: (?P<caller>\S+) is not authorized to perform: (?P<action>[\w:-]+)"

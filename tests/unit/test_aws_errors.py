@@ -11,6 +11,7 @@ import boto3
 import botocore.exceptions as boto_errors
 import botocore.session
 import pytest
+from botocore.parsers import ResponseParserError
 from botocore.stub import ANY, Stubber
 
 from sagemaker_custom.aws import Aws, open_session
@@ -285,6 +286,7 @@ class TestNoAnswer:
             boto_errors.ConnectTimeoutError(endpoint_url="https://x"),
             boto_errors.ReadTimeoutError(endpoint_url="https://x"),
             boto_errors.ProxyConnectionError(proxy_url="http://proxy:3128"),
+            ResponseParserError("Unable to parse response, invalid XML received"),
         ],
         ids=lambda error: type(error).__name__,
     )

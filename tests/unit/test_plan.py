@@ -92,8 +92,9 @@ class TestWhere:
         )
 
     def test_region_without_images_is_a_clear_error(self):
-        with pytest.raises(ImageNotInCatalogError, match="there is no AWS region 'nowhere-1'"):
+        with pytest.raises(ImageNotInCatalogError, match="there is no AWS region 'nowhere-1'") as caught:
             plan("faiss", region="nowhere-1")
+        assert "source_region" not in caught.value.hint
 
     @pytest.mark.parametrize("prefix", ["sagemaker-custom", "sagemaker/team-a", "my-sagemaker-images"])
     def test_repository_fits_training_job_names(self, prefix):
