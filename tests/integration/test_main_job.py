@@ -18,8 +18,8 @@ import requests
 from sagemaker.session import Session
 
 from sagemaker_custom import CustomLocalSession, CustomPyTorch, Settings
-from sagemaker_custom.errors import BaseImageError, VerificationError
-from sagemaker_custom.plan import FINGERPRINT_LABEL
+from sagemaker_custom.errors import BaseImageError, BuildError, VerificationError
+from sagemaker_custom.plan import FINGERPRINT_LABEL, LABEL_PREFIX
 from sagemaker_custom.wiring import Parts
 
 pytestmark = [
@@ -192,11 +192,29 @@ def test_base_that_nobody_has_is_told_by_name(code, sandbox, settings):
         estimator.build_image()
 
 
-def test_replacing_the_frameworks_own_packages_is_refused(code, settings):
-    estimator = local_estimator(code, settings, extras=["pip:torch==2.12.0"])
-    with pytest.raises(Exception, match="torch"):
+def test_replacing_the_frameworks_own_packages_by_what_depends_on_others_is_refused(code, settings):
+    # It wants another torch, which only pip finds out.
+    estimator = local_estimator(code, settings, extras=["pip:torchvision==0.27.0"])
+    with pytest.raises(BuildError, match="torch"):
         estimator.build_image()
     assert docker.from_env().images.list(name=str(estimator.plan_image().reference)) == []
+
+
+def test_named_image_of_a_team_is_built_from_its_recipes_and_verified(code, settings, tmp_path):
+    images = tmp_path / "catalog" / "images"
+    images.mkdir(parents=True)
+    images.joinpath("tabular.yaml").write_text(
+        "schema_version: 1\nname: tabular\nsummary: Trees\nframework: pytorch\nversions: ['2.3']\n"
+        "processors: [cpu]\nextras: [lightgbm, onnxruntime]\n"
+    )
+    estimator = local_estimator(code, settings, extras=(), image="tabular", catalog=str(images.parent))
+    uri = estimator.build_image()
+    engine = docker.from_env()
+    labels = engine.images.get(uri).labels
+    assert labels[FINGERPRINT_LABEL] == estimator.plan_image().fingerprint
+    assert labels[LABEL_PREFIX + "verified"] == "commands"
+    program = "import lightgbm, onnxruntime; print('both')"
+    assert engine.containers.run(uri, ["-c", program], entrypoint="python", remove=True) == b"both\n"
 
 
 def test_stopped_engine_is_told_with_what_to_do(code, monkeypatch):
