@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from typing_extensions import assert_never
 
@@ -49,6 +50,7 @@ class ExtendedTag:
     """Of a fresh build (``build="always"``)."""
 
 
+@lru_cache(maxsize=4096)
 def extended_tag(base: BaseImage, extras: tuple[Extra, ...], fingerprint: str, revision: str | None = None) -> str:
     """Return the tag of an extended image.
 

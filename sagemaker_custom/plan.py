@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, replace
 from datetime import date
+from functools import lru_cache
 from typing import Any, TypeAlias
 
 from typing_extensions import assert_never
@@ -21,6 +22,7 @@ from sagemaker_custom.spec import (
 )
 
 LABEL_PREFIX = "sagemaker-custom."
+_REMEMBERED = 4096
 FINGERPRINT_LABEL = LABEL_PREFIX + "fingerprint"
 """The label that reuse verifies."""
 STAND_IN_LABEL = LABEL_PREFIX + "stand-in"
@@ -188,7 +190,7 @@ def make_plan(
         case Prebuilt():
             return unchanged
         case NeedsBuild():
-            digest = fingerprint(_document(base, resolution.steps, resolution.held, resolution.verify, pip_indexes))
+            digest = _fingerprint(base, resolution.steps, resolution.held, resolution.verify, pip_indexes)
             return replace(
                 unchanged,
                 reference=repository.with_tag(extended_tag(base, spec.extras, digest)),
@@ -274,6 +276,17 @@ def _document(
         "verify": list(verify),
         "pip_indexes": pip_indexes.public if any(isinstance(step, PipStep) for step in steps) else None,
     }
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def _fingerprint(
+    base: BaseImage,
+    steps: tuple[Step, ...],
+    held: tuple[str, ...],
+    verify: tuple[str, ...],
+    pip_indexes: PipIndexes,
+) -> str:
+    return fingerprint(_document(base, steps, held, verify, pip_indexes))
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
@@ -24,6 +25,7 @@ BuildPolicy = Literal["if-missing", "always", "never"]
 FINGERPRINT_FORMAT = 1
 """Part of every fingerprint; rises when the same document would build another image."""
 
+_REMEMBERED = 4096
 _APT_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?")
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 _CONDA_CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
@@ -180,6 +182,7 @@ def normalise_python(py_version: str | None) -> str | None:
     return f"py{match[1]}{match[2] or ''}"
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def parse_extra(text: str) -> Extra:
     """Read one entry of ``extras`` that is not a requirements file.
 

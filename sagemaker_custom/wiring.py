@@ -125,15 +125,21 @@ class Parts:
             ImageNotInCatalogError: The catalog has no such image.
             CredentialsError: The account has to be asked for, and there are no credentials.
         """
-        catalog = self.catalog_for(spec)
-        spec = with_defaults(spec, catalog)
-        resolution = resolve(spec, catalog)
+        try:
+            catalog = self.catalog
+            asked = with_defaults(spec, catalog)
+            resolution = resolve(asked, catalog)
+        except ImageNotInCatalogError:
+            # The SDK is only looked at for what is not ours, so that it never changes an answer.
+            catalog = self.catalog_for(spec)
+            asked = with_defaults(spec, catalog)
+            resolution = resolve(asked, catalog)
         mirror = MirrorPolicy(source_region=self.settings.source_region, when=self.settings.mirror)
         region = self._region_for(region, local=local)
         mirrored = mirror.concerns(resolution.base, catalog.partitions, region)
         needs_account = not local and (mirrored or isinstance(resolution, NeedsBuild))
         return make_plan(
-            spec,
+            asked,
             resolution,
             partitions=catalog.partitions,
             region=region,
