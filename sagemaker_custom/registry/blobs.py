@@ -12,7 +12,6 @@ from sagemaker_custom.progress import NoProgress, Task
 from sagemaker_custom.reference import Digest
 from sagemaker_custom.registry.transport import CHUNK_SIZE, HttpResponse
 
-
 _PROGRESS = 8 * 1024 * 1024
 """Bytes after which earlier losses of the connection no longer count: a large layer may see many in an hour."""
 

@@ -94,11 +94,10 @@ class RegistryClient:
     def checked(self, check: Callable[[], None]) -> RegistryClient:
         """Return this client, with its connections and logins, for work that may be called off.
 
-        Args:
-            check: Called before each attempt and while it waits for the next one; what it raises ends the work.
+        What ``check`` raises ends it; it is called before each attempt and while a wait lasts.
         """
         client = copy.copy(self)
-        client._retries = self._retries.checked(check)
+        client._retries = self._retries.checked(check)  # noqa: SLF001
         return client
 
     def find(self, reference: ImageReference) -> Digest | None:
