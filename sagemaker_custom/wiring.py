@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagemaker_custom import catalog as catalogs
 from sagemaker_custom._version import __version__
-from sagemaker_custom.bases import find_base, with_defaults
+from sagemaker_custom.bases import find_base, serving_pair, with_defaults
 from sagemaker_custom.catalog_sources import Locations, open_catalog
 from sagemaker_custom.errors import CredentialsError, ImageNotInCatalogError, SettingsError, UsageError
 from sagemaker_custom.plan import (
@@ -153,6 +154,26 @@ class Parts:
             mirror=mirror,
             today=datetime.now(timezone.utc).date(),
         )
+
+    def serving(self, plan: BuildPlan) -> str:
+        """Say which image of AWS serves what the image of ``plan`` trains, on CPUs if it can be; or why none does."""
+        base = plan.base
+        asked = replace(
+            plan.spec,
+            image_scope="inference",
+            processor="cpu" if base.processor == "gpu" else plan.spec.processor,
+            architecture="x86_64",
+            cuda_version=None,
+            sdk_version=None,
+            container_version=None,
+        )
+        catalog = self.catalog_for(plan.spec)
+        try:
+            pair = serving_pair(asked, base, catalog, self.settings.serving_version)
+            serves = find_base(pair.spec, catalog)
+        except ImageNotInCatalogError as error:
+            return f"none: {error.message}; {error.hint}"
+        return f"{serves.repository}:{serves.tag} {pair.reason}"
 
     def _region_for(self, region: str | None, *, local: bool) -> str:
         if region or self._region:

@@ -85,6 +85,7 @@ def _pairs(planned: BuildPlan, parts: Parts, base_digest: Digest | None) -> Iter
     yield "image", planned.reference
     yield "base", planned.base_reference
     yield "reason", planned.reason
+    yield "serving", _serving(planned, parts)
     yield "base digest", base_digest
     yield "mirror of", planned.mirror_of
     for step in planned.steps:
@@ -93,6 +94,10 @@ def _pairs(planned: BuildPlan, parts: Parts, base_digest: Digest | None) -> Iter
         yield "verify", command
     if planned.needs_build:
         yield "builder", ": ".join(parts.builder_choice())
+
+
+def _serving(planned: BuildPlan, parts: Parts) -> str | None:
+    return parts.serving(planned) if planned.base.image_scope == "training" else None
 
 
 def describe_step(step: Step) -> str:
@@ -122,6 +127,7 @@ def _document(planned: BuildPlan, parts: Parts, base_digest: Digest | None, dock
         "steps": planned.document["steps"],
         "verify": list(planned.verify),
         "held": list(planned.held),
+        "serving": _serving(planned, parts),
         "builder": {"name": name, "reason": why} if planned.needs_build else None,
         "reason": planned.reason,
         "warnings": list(planned.warnings),

@@ -24,6 +24,11 @@ FAISS = ("pytorch", "--version", "2.3", "--extra", "faiss", "--local")
 EXTENDED = r"sagemaker-custom-pytorch:2\.3\.0-training-cpu-py311-faiss-[0-9a-f]{20}"
 STOCK = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.3.0-cpu-py311-ubuntu20.04-sagemaker"
 
+SERVED = (
+    "serving: pytorch-inference:2.3.0-cpu-py311-ubuntu20.04-sagemaker "
+    "serves pytorch 2.3.0: the version that is trained with"
+)
+
 
 def run_process(program, *arguments):
     command = [sys.executable, "-c", program, *arguments]
@@ -101,18 +106,41 @@ def test_command_that_an_error_tells_names_the_same_image(framework, arguments):
 
 
 class TestPlan:
+    @pytest.mark.parametrize(
+        ("version", "serving_version", "said"),
+        [
+            (
+                "2.3",
+                "same",
+                r"pytorch-inference:2\.3\.0-cpu-py311-\S+ serves pytorch 2\.3\.0: the version that is trained",
+            ),
+            ("2.8", "same", r"none: AWS has no inference image of pytorch 2\.8\.0 .*serving_version='nearest'"),
+            ("2.8", "nearest", r"pytorch-inference:2\.6\.0-cpu-py312-\S+ serves pytorch 2\.8\.0: AWS has no inference"),
+        ],
+    )
+    def test_what_serves_it_is_told_with_the_reason(self, monkeypatch, version, serving_version, said):
+        monkeypatch.setenv("SAGEMAKER_CUSTOM_SERVING_VERSION", serving_version)
+        arguments = ("plan", "pytorch", "--version", version, "--processor", "gpu", "--region", "us-east-1")
+        assert re.search(f"^serving: {said}", run_cli(*arguments).out, re.MULTILINE)
+        assert re.match(said, run_cli(*arguments, "--json").document["serving"])
+
+    def test_nothing_serves_what_is_for_inference_itself(self):
+        ended = run_cli("plan", "pytorch", "--version", "2.3", "--image-scope", "inference", "--region", "us-east-1")
+        assert "serving:" not in ended.out
+
     def test_prints_image_base_reason_steps_and_dockerfile(self):
         ended = run_cli("plan", *FAISS, "--dockerfile")
         lines = ended.out.splitlines()
         assert ended.code == 0
         assert re.fullmatch(f"image: {EXTENDED}", lines[0])
-        assert lines[1:4] == [
+        assert lines[1:5] == [
             f"base: {STOCK}",
             "reason: pytorch 2.3.0 cpu py311 for training in us-east-1: extended by faiss",
+            SERVED,
             "step: pip: faiss-cpu==1.12.0",
         ]
-        assert lines[4].startswith('verify: python -c "import faiss')
-        assert lines[5] == "builder: docker: it runs every kind of step"
+        assert lines[5].startswith('verify: python -c "import faiss')
+        assert lines[6] == "builder: docker: it runs every kind of step"
         assert f"FROM {STOCK}" in lines
 
     def test_document_has_it_all(self):
@@ -130,6 +158,7 @@ class TestPlan:
         assert ended.out == (
             f"image: {STOCK}\nbase: {STOCK}\n"
             "reason: pytorch 2.3.0 cpu py311 for training in us-east-1: no extras, so AWS's image as it is\n"
+            f"{SERVED}\n"
         )
 
     def test_every_kind_of_step_is_named(self):
