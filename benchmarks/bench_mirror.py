@@ -1,7 +1,8 @@
 """How long an image takes from one registry to another: ``skopeo copy`` and ours, between the same two registries.
 
 Needs ``skopeo`` and ``docker-registry``: ``python benchmarks/bench_mirror.py --megabytes 800``. Both registries are on
-loopback and start empty for each run, so that what is measured is the copying and no network.
+loopback, and the one that is copied to starts empty for each run, so that what is measured is the copying and no
+network.
 """
 
 from __future__ import annotations
@@ -20,7 +21,9 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
 from sagemaker_custom import oci
 from sagemaker_custom.mirror import mirror_image
@@ -38,6 +41,12 @@ def program(name: str) -> str:
     return shutil.which(name) or sys.exit(f"{name} is not installed")
 
 
+def is_open(port: int) -> bool:
+    """Tell whether somebody listens on a port of the loopback interface."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 @contextmanager
 def registry(folder: Path) -> Iterator[str]:
     """Run a registry that stores in ``folder``; gives its address."""
@@ -52,7 +61,7 @@ def registry(folder: Path) -> Iterator[str]:
     command = [program("docker-registry"), "serve", str(configuration)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
-        while socket.socket().connect_ex(("127.0.0.1", int(host.rpartition(":")[2]))):
+        while not is_open(int(host.rpartition(":")[2])):
             time.sleep(0.05)
         yield host
     finally:
@@ -88,27 +97,19 @@ def push(host: str, megabytes: int) -> None:
     target.put_manifest(reference, Manifest(media_type=oci.DOCKER_MANIFEST, content=json.dumps(document).encode()))
 
 
-def by_skopeo(source: str, target: str) -> None:
-    """Copy with skopeo."""
+def by_skopeo(source: str, target: str) -> list[str]:
+    """Return the command that copies with skopeo."""
     insecure = ["--src-tls-verify=false", "--dest-tls-verify=false"]
-    command = [
-        program("skopeo"),
-        "copy",
-        "--quiet",
-        *insecure,
-        f"docker://{source}/{NAME}",
-        f"docker://{target}/{NAME}",
-    ]
-    subprocess.run(command, check=True)
+    return [program("skopeo"), "copy", "--quiet", *insecure, f"docker://{source}/{NAME}", f"docker://{target}/{NAME}"]
 
 
-def by_us(source: str, target: str) -> None:
-    """Copy with ours, in a process of its own, as skopeo does."""
-    subprocess.run([sys.executable, __file__, "--from", source, "--to", target], check=True)
+def by_us(source: str, target: str) -> list[str]:
+    """Return the command that copies with ours, in a process of its own, as skopeo does."""
+    return [sys.executable, __file__, "--from", source, "--to", target]
 
 
 def mirror(source: str, target: str) -> None:
-    """Copy in this process, and say how much memory it took at most."""
+    """Copy in this process."""
     mirror_image(
         ImageReference.parse(f"{source}/{NAME}"),
         ImageReference.parse(f"{target}/{NAME}"),
@@ -116,39 +117,63 @@ def mirror(source: str, target: str) -> None:
         target_registry=client(target),
         progress=NoProgress(),
     )
-    peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-    print(f"{'':12}our peak memory, with Python and all imports: {int(peak[1]) / 1000:.0f} MB" if peak else "")
 
 
-def timed(copy: Callable[[str, str], None], source: str, folder: Path) -> float:
-    """Return the seconds that ``copy`` takes to an empty registry."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """What one copy took."""
+
+    seconds: float
+    peak_megabytes: float
+    """Of resident memory, as far as it was seen; 0 where the system does not tell."""
+
+
+def measured(command: Callable[[str, str], list[str]], source: str, folder: Path) -> Run:
+    """Copy to an empty registry."""
     with registry(folder) as target:
-        begin = time.perf_counter()
-        copy(source, target)
-        return time.perf_counter() - begin
+        begin, peak = time.perf_counter(), 0.0
+        with subprocess.Popen(command(source, target)) as process:
+            while process.poll() is None:
+                peak = max(peak, peak_of(process.pid))
+                time.sleep(0.02)
+        if process.returncode:
+            sys.exit(f"{process.args} failed")
+        return Run(seconds=time.perf_counter() - begin, peak_megabytes=peak)
+
+
+def peak_of(pid: int) -> float:
+    """Return the megabytes that a process had at most so far."""
+    try:
+        status = Path(f"/proc/{pid}/status").read_text()
+    except OSError:
+        return 0.0
+    found = re.search(r"VmHWM:\s+(\d+) kB", status)
+    return int(found[1]) * 1024 / 1e6 if found else 0.0
 
 
 def main() -> None:
-    """Measure both in turns, and print the shortest of each."""
+    """Measure both in turns, and print the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=800)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--from", dest="source", help=argparse.SUPPRESS)
     parser.add_argument("--to", dest="target", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.source:
         mirror(arguments.source, arguments.target)
         return
+    runs: dict[str, list[Run]] = {"skopeo copy": [], "ours": []}
     with tempfile.TemporaryDirectory() as name, registry(Path(name, "source")) as source:
         push(source, arguments.megabytes)
-        took: dict[str, list[float]] = {"skopeo copy": [], "ours": []}
         for number in range(arguments.repeats):
-            took["skopeo copy"].append(timed(by_skopeo, source, Path(name, f"skopeo{number}")))
-            took["ours"].append(timed(by_us, source, Path(name, f"ours{number}")))
-    for what, seconds in took.items():
-        best = min(seconds)
-        print(f"{what:12}{best:8.2f} s {arguments.megabytes / best:8.0f} MB/s")
-    print(f"{'ratio':12}{min(took['skopeo copy']) / min(took['ours']):8.2f}")
+            for (what, done), command in zip(runs.items(), (by_skopeo, by_us), strict=True):
+                done.append(measured(command, source, Path(name, f"{what}{number}")))
+    seconds = {what: median(run.seconds for run in done) for what, done in runs.items()}
+    for what, done in runs.items():
+        peak = max(run.peak_megabytes for run in done)
+        rate = arguments.megabytes / seconds[what]
+        print(f"{what:12}{seconds[what]:8.2f} s {rate:8.0f} MB/s {peak:8.0f} MB of memory at most")
+    print(f"{'ratio':12}{seconds['skopeo copy'] / seconds['ours']:8.2f}")
 
 
 if __name__ == "__main__":

@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
-import io
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_EXCEPTION, Future, ThreadPoolExecutor, wait
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import BinaryIO, cast
 
 from sagemaker_custom import oci
 from sagemaker_custom.errors import (
+    DigestMismatchError,
     ImageMissingError,
+    InvalidReferenceError,
     RegistryError,
     RegistryUnavailableError,
     SageMakerCustomError,
     TagConflictError,
 )
 from sagemaker_custom.progress import Progress, Task
-from sagemaker_custom.reference import ImageReference
+from sagemaker_custom.reference import Digest, ImageReference
 from sagemaker_custom.registry import Manifest, RegistryClient
 
 _WORKERS = 4
+# What is left of a connection that does not move is given this long to end by itself.
+_GRACE_S = 1.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,47 +69,56 @@ def mirror_image(
         What was copied. A Docker schema2 manifest keeps its bytes and so its digest; an OCI manifest becomes one.
 
     Raises:
+        InvalidReferenceError: ``target`` has no tag.
         ImageMissingError: There is no such image.
         TagConflictError: The tag holds another image.
-        DigestMismatchError: What the source sends is not what its digest says.
+        DigestMismatchError: What the source sends is not what its digest says, or ``target`` asks for another digest.
         RegistryUnavailableError: A registry gives no answer after all attempts.
         RegistryError: A registry refuses, or the image cannot be one for SageMaker.
     """
-    manifest = _source_manifest(source, source_registry, platform)
-    done = target.with_digest(manifest.digest)
-    present = target_registry.find(target.with_tag(target.tag or ""))
-    if present == manifest.digest:
-        progress.step(f"{target} is there, nothing to mirror")
-        return Mirrored(reference=done)
-    if present is not None:
-        raise TagConflictError(
-            f"{target} holds another image, {present}; {source} is {manifest.digest}",
-            hint="AWS has published the tag anew: delete the mirrored tag, or keep what you have",
-        )
-    progress.step(f"mirroring {source} to {target}")
-    copy = _Copy(source, target, source_registry, target_registry)
-    copied = copy.run(_blobs(manifest, str(source)), progress, workers)
-    target_registry.put_manifest(target, manifest)
+    if not target.tag:
+        raise InvalidReferenceError(f"{target} has no tag to mirror {source} to", hint="add ':tag'")
+    with _naming(source, target):
+        manifest = _source_manifest(source, source_registry, platform)
+        done = target.with_digest(manifest.digest)
+        if _is_there(target, manifest.digest, target_registry):
+            progress.step(f"{target} is there, nothing to mirror")
+            return Mirrored(reference=done)
+        progress.step(f"mirroring {source} to {target}")
+        blobs = _blobs(manifest, str(source))
+        sent = _Copy(source, target, source_registry, target_registry).run(blobs, progress, workers)
+        target_registry.put_manifest(target, manifest)
     return Mirrored(
         reference=done,
-        blobs_copied=sum(1 for blob, was_sent in copied if was_sent),
-        blobs_present=sum(1 for blob, was_sent in copied if not was_sent),
-        bytes_copied=sum(blob.size for blob, was_sent in copied if was_sent),
+        blobs_copied=len(sent),
+        blobs_present=len(blobs) - len(sent),
+        bytes_copied=sum(blob.size for blob in sent),
     )
+
+
+@contextmanager
+def _naming(source: ImageReference, target: ImageReference) -> Iterator[None]:
+    try:
+        yield
+    except SageMakerCustomError as error:
+        message = f"cannot mirror {source} to {target}: {error.message}"
+        raise type(error)(message, hint=error.hint) from error
 
 
 def _source_manifest(source: ImageReference, registry: RegistryClient, platform: str) -> Manifest:
     name, (os, _, architecture) = str(source), platform.partition("/")
     manifest = registry.manifest(source)
-    if manifest is not None and oci.is_index(manifest.media_type):
+    if manifest is None:
+        raise ImageMissingError(
+            f"there is no image {name}",
+            hint="AWS may not publish that one there: choose another source_region, or look the tag up",
+        )
+    if oci.is_index(manifest.media_type):
         index = oci.parse_index(manifest.media_type, manifest.content, name=name)
         chosen = oci.select_platform(index, os=os, architecture=architecture, name=name)
         manifest = registry.manifest(source.with_digest(chosen.digest))
-    if manifest is None:
-        raise ImageMissingError(
-            f"there is no image {name} to mirror",
-            hint="AWS may not publish that one there: choose another source_region, or look the tag up",
-        )
+        if manifest is None:
+            raise RegistryError(f"{name} is incomplete: its registry has no {chosen.digest}", hint="push it again")
     # Also tells of layers that are not gzip or lie elsewhere, which SageMaker hosting refuses.
     content = oci.to_docker_schema2(oci.parse_manifest(manifest.media_type, manifest.content, name=name))
     if manifest.media_type == oci.DOCKER_MANIFEST:
@@ -113,11 +126,37 @@ def _source_manifest(source: ImageReference, registry: RegistryClient, platform:
     return Manifest(media_type=oci.DOCKER_MANIFEST, content=content)
 
 
+def _is_there(target: ImageReference, digest: Digest, registry: RegistryClient) -> bool:
+    if target.digest not in {None, digest}:
+        raise DigestMismatchError(
+            f"the image to mirror has the digest {digest}", hint="leave the digest of the target out"
+        )
+    present = registry.find(target.with_tag(target.tag or ""))
+    if present not in {None, digest}:
+        raise TagConflictError(
+            f"the tag holds another image, {present} instead of {digest}",
+            hint="it was published anew since it was mirrored: keep what is there, or remove that tag and mirror again",
+        )
+    return present is not None
+
+
 def _blobs(manifest: Manifest, name: str) -> tuple[oci.Descriptor, ...]:
     """Return config and layers, each once, the largest first so that none is left over at the end."""
     parsed = oci.parse_manifest(manifest.media_type, manifest.content, name=name)
     unique = {blob.digest: blob for blob in (parsed.config, *parsed.layers)}
     return tuple(sorted(unique.values(), key=lambda blob: -blob.size))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Arrived:
+    """A blob that the target has now."""
+
+    blob: oci.Descriptor
+    was_sent: bool
+
+
+class _StoppedError(RegistryError):
+    """Another blob failed, or somebody pressed Ctrl-C; nobody gets to see it."""
 
 
 class _Copy:
@@ -132,34 +171,56 @@ class _Copy:
     ) -> None:
         self._source = source
         self._target = target
-        self._source_registry = source_registry
-        self._target_registry = target_registry
+        self._source_registry = source_registry.checked(self._check)
+        self._target_registry = target_registry.checked(self._check)
         self._stopped = threading.Event()
+        self._waiting: SimpleQueue[oci.Descriptor] = SimpleQueue()
+        self._outcomes: SimpleQueue[_Arrived | BaseException] = SimpleQueue()
 
-    def run(
-        self, blobs: Sequence[oci.Descriptor], progress: Progress, workers: int
-    ) -> tuple[tuple[oci.Descriptor, bool], ...]:
-        """Copy all of them; the first failure, or Ctrl-C, stops the others."""
+    def run(self, blobs: Sequence[oci.Descriptor], progress: Progress, workers: int) -> tuple[oci.Descriptor, ...]:
+        """Copy all of them and return those that were sent; the first failure, or Ctrl-C, stops the others."""
+        for blob in blobs:
+            self._waiting.put(blob)
         total = sum(blob.size for blob in blobs)
         task = _SharedTask(progress.task(f"mirroring {self._target.repository}", total=total))
-        with ThreadPoolExecutor(max_workers=max(1, min(workers, len(blobs))), thread_name_prefix="mirror") as pool:
-            try:
-                futures = [pool.submit(self._one, blob, task) for blob in blobs]
-                wait(futures, return_when=FIRST_EXCEPTION)
-            finally:
-                self._stopped.set()
-                pool.shutdown(wait=True, cancel_futures=True)
-                task.finish()
-        failure = _first_failure(futures)
-        if failure is not None:
-            raise failure
-        return tuple(zip(blobs, (future.result() for future in futures), strict=True))
+        threads: list[threading.Thread] = []
+        try:
+            for number in range(max(1, min(workers, len(blobs)))):
+                # Daemons, since nothing wakes a thread that waits for a registry: Ctrl-C would have to wait as well.
+                threads.append(threading.Thread(target=self._work, args=(task,), name=f"mirror-{number}", daemon=True))
+                threads[-1].start()
+            return tuple(arrived.blob for arrived in self._arrivals(len(blobs)) if arrived.was_sent)
+        finally:
+            self._stopped.set()
+            for thread in threads:
+                thread.join(_GRACE_S / len(threads))
+            task.finish()
 
-    def _one(self, blob: oci.Descriptor, task: Task) -> bool:
+    def _arrivals(self, count: int) -> Iterator[_Arrived]:
+        for _ in range(count):
+            outcome = self._outcomes.get()
+            if isinstance(outcome, BaseException):
+                raise outcome
+            yield outcome
+
+    def _work(self, task: Task) -> None:
+        while not self._stopped.is_set():
+            try:
+                blob = self._waiting.get_nowait()
+            except Empty:
+                return
+            try:
+                self._outcomes.put(_Arrived(blob=blob, was_sent=self._copy(blob, task)))
+            except BaseException as error:  # noqa: BLE001
+                # First the reason, for the others will only say that they were stopped.
+                self._outcomes.put(error)
+                self._stopped.set()
+
+    def _copy(self, blob: oci.Descriptor, task: Task) -> bool:
         opened: list[_BlobReader] = []
 
         def open_content() -> BinaryIO:
-            opened.append(_BlobReader(lambda: self._read(blob)))
+            opened.append(_BlobReader(self._read(blob)))
             return cast("BinaryIO", opened[-1])
 
         try:
@@ -171,29 +232,27 @@ class _Copy:
             task.advance(blob.size)
         return was_sent
 
-    def _read(self, blob: oci.Descriptor) -> Iterator[bytes]:
+    def _read(self, blob: oci.Descriptor) -> Generator[bytes, None, None]:
+        # The last chunk is held back until all of it is verified: the target never gets the whole of a wrong blob.
+        held = b""
         for chunk in self._source_registry.read_blob(self._source, blob.digest, size=blob.size):
-            if self._stopped.is_set():
-                raise _StoppedError(f"mirroring {self._source} was stopped")
-            yield chunk
+            self._check()
+            if held:
+                yield held
+            held = chunk
+        if held:
+            yield held
+
+    def _check(self) -> None:
+        if self._stopped.is_set():
+            raise _StoppedError(f"mirroring {self._source} was stopped")
 
 
-class _StoppedError(RegistryError):
-    """Another blob failed, which is what is reported."""
-
-
-def _first_failure(futures: Sequence[Future[bool]]) -> BaseException | None:
-    failures = [future.exception() for future in futures if future.done() and not future.cancelled()]
-    told = [failure for failure in failures if failure is not None]
-    return next((failure for failure in told if not isinstance(failure, _StoppedError)), next(iter(told), None))
-
-
-class _BlobReader(io.RawIOBase):
+class _BlobReader:
     """A blob of the source as a file that is read once, chunk by chunk."""
 
-    def __init__(self, open_chunks: Callable[[], Iterator[bytes]]) -> None:
-        super().__init__()
-        self._chunks = open_chunks()
+    def __init__(self, chunks: Generator[bytes, None, None]) -> None:
+        self._chunks = chunks
         self.failure: SageMakerCustomError | None = None
 
     def read(self, size: int = -1) -> bytes:
@@ -210,23 +269,22 @@ class _BlobReader(io.RawIOBase):
 
     def close(self) -> None:
         """Give the connection to the source back."""
-        close = getattr(self._chunks, "close", None)
-        if close:
-            close()
-        super().close()
+        self._chunks.close()
 
 
 class _SharedTask:
-    """A bar that several threads move."""
+    """A bar that several threads move, until it is gone."""
 
     def __init__(self, task: Task) -> None:
         self._task = task
         self._lock = threading.Lock()
+        self._is_over = False
 
     def advance(self, amount: int) -> None:
         """Move it."""
         with self._lock:
-            self._task.advance(amount)
+            if not self._is_over:
+                self._task.advance(amount)
 
     def set_total(self, total: int) -> None:
         """Say how much there is."""
@@ -236,4 +294,5 @@ class _SharedTask:
     def finish(self) -> None:
         """Take it away."""
         with self._lock:
+            self._is_over = True
             self._task.finish()

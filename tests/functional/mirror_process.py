@@ -18,7 +18,7 @@ def client_for(url):
         transport=RequestsTransport(timeout_s=60),
         credentials=lambda host: None,
         endpoint_for=lambda host: url,
-        attempts=8,
+        attempts=10,
         sleep=lambda seconds: None,
     )
 
@@ -31,7 +31,7 @@ done = mirror_image(
     target_registry=client_for(target_url),
     progress=NoProgress(),
 )
-# Not getrusage: its maximum counts the process that started this one, too.
+# Not ru_maxrss of getrusage: over fork and exec it keeps what the process had that started this one.
 status = Path("/proc/self/status").read_text()
 peak_rss = int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
 json.dump({"digest": done.reference.digest, "bytes": done.bytes_copied, "peak_rss": peak_rss}, sys.stdout)

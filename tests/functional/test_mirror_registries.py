@@ -5,17 +5,25 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import shutil
+import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from faulty_proxy import faulty
+from faulty_proxy import NETWORK_FAULTS, WRONG_BYTES, faulty
 from registry_process import running_registry
 
 from sagemaker_custom import oci
-from sagemaker_custom.errors import ImageMissingError, RegistryError, SageMakerCustomError, TagConflictError
+from sagemaker_custom.errors import (
+    DigestMismatchError,
+    ImageMissingError,
+    RegistryUnavailableError,
+    TagConflictError,
+)
 from sagemaker_custom.mirror import mirror_image
 from sagemaker_custom.progress import NoProgress
 from sagemaker_custom.reference import ImageReference, digest_of
@@ -24,6 +32,7 @@ from sagemaker_custom.registry import Manifest, RegistryClient, RequestsTranspor
 SOURCE = ImageReference.parse("source.example.com/pytorch-training:2.3.0-cpu-py311-ubuntu20.04-sagemaker")
 TARGET = ImageReference.parse("target.example.com/sagemaker-custom-pytorch:base-training-2.3.0-cpu-py311")
 MEBIBYTE = 1024 * 1024
+PROGRAM = Path(__file__).with_name("mirror_process.py")
 
 
 class Content:
@@ -56,7 +65,7 @@ class Content:
         return f"sha256:{hasher.hexdigest()}"
 
 
-def client_for(url, attempts=20):
+def client_for(url, attempts=10):
     return RegistryClient(
         transport=RequestsTransport(timeout_s=30),
         credentials=lambda host: None,
@@ -110,6 +119,8 @@ def registries(tmp_path):
         for name in ("source", "target"):
             folder = tmp_path / name
             folder.mkdir()
+            # pytest keeps the folders of three runs, which are gigabytes here.
+            stack.callback(shutil.rmtree, folder)
             running.append(stack.enter_context(running_registry(folder)))
         yield running
 
@@ -151,7 +162,11 @@ class TestQuietNetwork:
         other = push(target.url, [1], TARGET, seed=7)
         with pytest.raises(TagConflictError) as caught:
             mirror(source.url, target.url)
-        assert f"{TARGET} holds another image, {other.digest}; {SOURCE} is {manifest.digest}" in str(caught.value)
+        assert str(caught.value) == (
+            f"cannot mirror {SOURCE} to {TARGET}: "
+            f"the tag holds another image, {other.digest} instead of {manifest.digest}\n"
+            "  -> it was published anew since it was mirrored: keep what is there, or remove that tag and mirror again"
+        )
         assert client_for(target.url).find(TARGET) == other.digest
 
     def test_oci_manifest_becomes_the_one_form_that_hosting_takes(self, registries):
@@ -173,35 +188,109 @@ class TestBadNetwork:
         source, target = registries
         manifest = push(source.url, [4, 2, 1, 1])
         with (
-            faulty(source.host, seed=seed, share=0.35) as reading,
-            faulty(target.host, seed=seed + 100, share=0.35) as writing,
+            faulty(source.host, seed=f"reading {seed}", share=0.4) as reading,
+            faulty(target.host, seed=f"writing {seed}", share=0.4) as writing,
         ):
             done = mirror(reading.url, writing.url)
         assert reading.happened + writing.happened
         assert done.reference.digest == manifest.digest
         assert_same_image(target.url, manifest)
 
-    @pytest.mark.parametrize("seed", range(4))
-    def test_wrong_bytes_never_become_an_image(self, registries, seed):
+    @pytest.mark.parametrize("kind", NETWORK_FAULTS)
+    def test_each_kind_of_fault_is_got_over_wherever_it_happens(self, registries, kind):
         source, target = registries
         manifest = push(source.url, [2, 1])
-        with faulty(source.host, seed=seed, share=0.9, kinds=("wrong",)) as reading:
-            with pytest.raises(SageMakerCustomError, match="sha256:"):
+        with (
+            faulty(source.host, seed=1, share=1, kinds=(kind,), most=2) as reading,
+            faulty(target.host, seed=2, share=1, kinds=(kind,), most=2) as writing,
+        ):
+            mirror(reading.url, writing.url)
+        # Both look at one manifest and three blobs at least, and each of these requests fails twice.
+        assert reading.happened[kind] >= 8
+        assert writing.happened[kind] >= 8
+        assert_same_image(target.url, manifest)
+
+    @pytest.mark.parametrize("seed", range(4))
+    def test_wrong_bytes_of_the_source_never_become_a_blob(self, registries, seed):
+        source, target = registries
+        manifest = push(source.url, [2, 1])
+        with faulty(source.host, seed=seed, share=0.7, kinds=(WRONG_BYTES,)) as reading:
+            with pytest.raises(DigestMismatchError) as caught:
                 mirror(reading.url, target.url)
-            assert reading.happened["wrong"]
+            assert reading.happened[WRONG_BYTES]
+        assert str(caught.value).startswith(f"cannot mirror {SOURCE} to {TARGET}: the registry sent something else for")
         assert client_for(target.url).find(TARGET) is None
         mirror(source.url, target.url)
         assert_same_image(target.url, manifest)
 
-    def test_registry_that_never_answers_well_is_given_up_and_named(self, registries):
+    @pytest.mark.parametrize("seed", range(4))
+    def test_wrong_bytes_on_the_way_to_the_target_never_become_a_blob(self, registries, seed):
+        source, target = registries
+        manifest = push(source.url, [2, 1])
+        with faulty(target.host, seed=seed, share=0.7, kinds=(WRONG_BYTES,)) as writing:
+            with pytest.raises(DigestMismatchError, match=r"400 \(DIGEST_INVALID"):
+                mirror(source.url, writing.url)
+            assert writing.happened[WRONG_BYTES]
+        assert client_for(target.url).find(TARGET) is None
+        mirror(source.url, target.url)
+        assert_same_image(target.url, manifest)
+
+    def test_registry_that_never_answers_well_is_given_up_and_both_are_named(self, registries):
         source, target = registries
         push(source.url, [1])
         with (
-            faulty(target.host, seed=1, share=1.0, kinds=("500",), in_a_row=10_000) as writing,
-            pytest.raises(RegistryError, match="500"),
+            faulty(target.host, seed=1, share=1, kinds=("500",), most=None) as writing,
+            pytest.raises(RegistryUnavailableError) as caught,
         ):
             mirror(source.url, writing.url)
+        assert str(caught.value) == (
+            f"cannot mirror {SOURCE} to {TARGET}: cannot look up {TARGET}: "
+            f"{writing.url.removeprefix('http://')} answered 500 (tried 10 times)\n  -> try again later"
+        )
         assert client_for(target.url).find(TARGET) is None
+
+
+class TestOneTransportInManyThreads:
+    def test_every_thread_reads_and_writes_its_own_blobs(self, registries):
+        source, target = registries
+        manifest = push(source.url, [1] * 12)
+        done = mirror(source.url, target.url, workers=12)
+        assert done.blobs_copied == 13
+        client = client_for(target.url)
+
+        def read(blob):
+            return sum(map(len, client.read_blob(TARGET, blob["digest"], size=blob["size"])))
+
+        with ThreadPoolExecutor(8) as pool:
+            sizes = list(pool.map(read, blobs_of(manifest) * 4))
+        assert sizes == [blob["size"] for blob in blobs_of(manifest)] * 4
+
+
+class TestInterrupt:
+    @pytest.mark.parametrize("stalled", ["source", "target"])
+    def test_ctrl_c_ends_it_while_a_registry_stands_still_and_the_next_run_brings_the_rest(self, registries, stalled):
+        source, target = registries
+        manifest = push(source.url, [2, 1])
+        shares = {"source": 0, "target": 0, stalled: 1}
+        with (
+            faulty(source.host, seed=1, share=shares["source"], kinds=("stall",), most=None) as reading,
+            faulty(target.host, seed=1, share=shares["target"], kinds=("stall",), most=None) as writing,
+        ):
+            command = [sys.executable, str(PROGRAM), reading.url, writing.url, str(SOURCE), str(TARGET)]
+            with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+                broken = reading if stalled == "source" else writing
+                assert broken.stalled.wait(30)
+                process.send_signal(signal.SIGINT)
+                try:
+                    # It would otherwise stay until the connection times out, which is set to more than this.
+                    _, said = process.communicate(timeout=30)
+                finally:
+                    process.kill()
+        assert process.returncode == -signal.SIGINT
+        assert said.rstrip().endswith("KeyboardInterrupt")
+        assert client_for(target.url).find(TARGET) is None
+        mirror(source.url, target.url)
+        assert_same_image(target.url, manifest)
 
 
 class TestLargeImage:
@@ -211,18 +300,14 @@ class TestLargeImage:
         source, target = registries
         manifest = push(source.url, self.LAYERS)
         with (
-            faulty(source.host, seed=11, share=0.3) as reading,
-            faulty(target.host, seed=12, share=0.3) as writing,
+            faulty(source.host, seed="reading", share=0.8, kinds=(*NETWORK_FAULTS, "cut", "truncated")) as reading,
+            faulty(target.host, seed="writing", share=0.5, most=2) as writing,
         ):
-            program = Path(__file__).with_name("mirror_process.py")
-            run = subprocess.run(
-                [sys.executable, str(program), reading.url, writing.url, str(SOURCE), str(TARGET)],
-                check=True,
-                capture_output=True,
-                text=True,
-            )
+            command = [sys.executable, str(PROGRAM), reading.url, writing.url, str(SOURCE), str(TARGET)]
+            run = subprocess.run(command, check=True, capture_output=True, text=True)
         said = json.loads(run.stdout)
-        assert reading.happened["cut"] or writing.happened["cut"]
+        assert min(reading.happened[kind] for kind in ("cut", "truncated", "500")) >= 1
+        assert min(writing.happened[kind] for kind in ("cut", "truncated", "500", "429")) >= 1
         assert said["digest"] == manifest.digest
         assert said["bytes"] > sum(self.LAYERS) * MEBIBYTE
         assert said["peak_rss"] <= 80 * 1000 * 1000
