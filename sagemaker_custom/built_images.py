@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, fields
-from datetime import datetime
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timezone
 from typing import Literal
 
 from sagemaker_custom import oci
@@ -45,7 +45,9 @@ class BuiltImage:
     """Bytes of all layers, as they are stored."""
     created: datetime | None = None
     base_state: BaseState | None = None
-    """Whether AWS has published the base's tag anew since; ``None`` when that was not asked."""
+    """Whether AWS has published the base's tag anew since; ``None`` when not asked, or the image is none of ours."""
+    base_problem: str | None = None
+    """Why that is unknown."""
     problem: str | None = None
     """Why it could not be read."""
 
@@ -55,7 +57,7 @@ def list_images(
     *,
     registry: RegistryClient,
     prefix: str,
-    base_of: Callable[[str], ImageReference | None] | None = None,
+    base_of: Callable[[str], ImageReference] | None = None,
 ) -> tuple[BuiltImage, ...]:
     """List the images of some repositories, the newest first.
 
@@ -65,15 +67,18 @@ def list_images(
         repositories: Where to look.
         registry: Reads them.
         prefix: Of our repositories' names; what follows it is the framework.
-        base_of: ``repository:tag`` of a base → where AWS publishes it, to compare its digest; ``None`` to ask nothing.
+        base_of: ``repository:tag`` of a base → where AWS publishes it, without a digest, to compare that; may raise
+            one of our errors. ``None`` to ask nothing.
 
     Raises:
         RegistryError: A repository cannot be listed.
     """
     found = [repository.with_tag(tag) for repository in repositories for tag in registry.tags(repository)]
-    reader = _Reader(registry, prefix, base_of)
+    reader = _Reader(registry, prefix)
     with ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="images") as pool:
         images = list(pool.map(reader.read, found))
+        if base_of:
+            images = _compared(images, _Bases(registry, base_of), pool)
     return tuple(sorted(images, key=lambda image: (_seconds(image), str(image.reference)), reverse=True))
 
 
@@ -84,12 +89,9 @@ def _seconds(image: BuiltImage) -> float:
 class _Reader:
     """Reads images one by one."""
 
-    def __init__(
-        self, registry: RegistryClient, prefix: str, base_of: Callable[[str], ImageReference | None] | None
-    ) -> None:
+    def __init__(self, registry: RegistryClient, prefix: str) -> None:
         self._registry = registry
         self._prefix = prefix
-        self._base_of = base_of
 
     def read(self, reference: ImageReference) -> BuiltImage:
         framework = reference.repository.removeprefix(f"{self._prefix}-")
@@ -130,21 +132,47 @@ class _Reader:
             builder=labels.get(f"{LABEL_PREFIX}builder"),
             size=size,
             created=_created(config),
-            base_state=self._base_state(base, base_digest) if self._base_of else None,
         )
 
-    def _base_state(self, base: str | None, built_on: str | None) -> BaseState:
-        where = self._base_of(base) if self._base_of and base else None
-        if where is None or built_on is None:
-            return "unknown"
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Unknown:
+    """What AWS has now could not be found out."""
+
+    problem: str
+
+
+class _Bases:
+    """Asks AWS's registry what it has now."""
+
+    def __init__(self, registry: RegistryClient, base_of: Callable[[str], ImageReference]) -> None:
+        self._registry = registry
+        self._base_of = base_of
+
+    def ask(self, base: str) -> Digest | _Unknown | None:
         try:
-            now = self._registry.find(where)
-        except SageMakerCustomError:
+            return self._registry.find(self._base_of(base))
+        except SageMakerCustomError as error:
             # Whether it moved is not worth losing the list for; that it is not known is said.
-            return "unknown"
-        if now is None:
-            return "gone"
-        return "same" if now == built_on else "moved"
+            return _Unknown(problem=error.message)
+
+
+def _compared(images: Sequence[BuiltImage], bases: _Bases, pool: Executor) -> list[BuiltImage]:
+    # Many images share a base, which is asked for once.
+    names = sorted({image.base for image in images if image.base and image.base_digest})
+    published = dict(zip(names, pool.map(bases.ask, names), strict=True))
+    return [_with_state(image, published) if image.kind == "extended" else image for image in images]
+
+
+def _with_state(image: BuiltImage, published: Mapping[str, Digest | _Unknown | None]) -> BuiltImage:
+    if image.base is None or image.base_digest is None:
+        return replace(image, base_state="unknown", base_problem="its labels do not say which base it was built on")
+    now = published[image.base]
+    if isinstance(now, _Unknown):
+        return replace(image, base_state="unknown", base_problem=now.problem)
+    if now is None:
+        return replace(image, base_state="gone")
+    return replace(image, base_state="same" if now == image.base_digest else "moved")
 
 
 def _created(config: Mapping[str, object]) -> datetime | None:
@@ -153,9 +181,11 @@ def _created(config: Mapping[str, object]) -> datetime | None:
         # The engine writes nanoseconds, which Python 3.10 does not read.
         moment, _, rest = text.partition(".")
         zone = rest.lstrip("0123456789") if rest else ""
-        return datetime.fromisoformat((moment + zone).replace("Z", "+00:00"))
+        created = datetime.fromisoformat((moment + zone).replace("Z", "+00:00"))
     except ValueError:
         return None
+    # What was never set reads 0001-01-01T00:00:00Z.
+    return (created if created.tzinfo else created.replace(tzinfo=timezone.utc)) if created.year > 1 else None
 
 
 def as_document(image: BuiltImage) -> dict[str, object]:

@@ -7,6 +7,7 @@ import shutil
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
 from importlib import metadata
 from pathlib import Path
 from typing import Literal, Protocol
@@ -26,6 +27,8 @@ _GB = 1_000_000_000
 _GPU_IMAGE_GB = 25
 _CPU_IMAGE_GB = 8
 _CACHE_GB = 1
+# About as long as a GPU image takes to build and push.
+_LONG_BUILD = timedelta(hours=1)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,11 +75,13 @@ class Machine:
 
     settings: Callable[[], Settings]
     engine: EngineInformation
-    aws: AwsIdentity
+    aws: Callable[[], AwsIdentity]
     find: Callable[[ImageReference], Digest | None]
     """Asks a registry for an image."""
     base: Callable[[str], ImageReference]
     """Region → one of AWS's images there."""
+    own: Callable[[str, str], ImageReference]
+    """Account and region → an image that may, or may not, be in the registry there."""
     catalogs: Callable[[], Mapping[str, Sequence[Problem]]]
     """Checks the team catalogs: location → what is wrong."""
     docker_commands: Sequence[str]
@@ -86,6 +91,9 @@ class Machine:
     free_bytes: Callable[[str], int] = field(default=lambda folder: shutil.disk_usage(folder).free)
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     sdk_version: Callable[[], str | None] = field(default=lambda: installed("sagemaker"))
+    credentials_end: Callable[[], datetime | None] = field(default=lambda: None)
+    """When the credentials end for good; ``None`` when that is not known, or boto3 renews them."""
+    clock: Callable[[], datetime] = field(default=lambda: datetime.now(timezone.utc))
 
     def output(self, *command: str) -> str | None:
         """Return what a command says; ``None`` when it fails or is not there."""
@@ -105,15 +113,29 @@ def installed(distribution: str) -> str | None:
         return None
 
 
+def environment_credentials_end(environment: Mapping[str, str]) -> datetime | None:
+    """Return when the credentials in these variables end; ``None`` when there are none, or they do not say.
+
+    ``aws configure export-credentials --format env`` and its like write it beside the keys, where nothing renews them.
+    """
+    if not environment.get("AWS_ACCESS_KEY_ID"):
+        return None
+    try:
+        end = datetime.fromisoformat(environment.get("AWS_CREDENTIAL_EXPIRATION", "").replace("Z", "+00:00"))
+    except ValueError:
+        return None
+    return end if end.tzinfo else None
+
+
 def examine(machine: Machine) -> tuple[Finding, ...]:
     """Run every check; one that fails, or breaks, stops no other."""
     findings: list[Finding] = []
     for name, check in CHECKS.items():
-        lacking = {finding.name for finding in findings if finding.outcome != "ok"}.intersection(_NEEDED.get(name, ()))
+        not_ok = {finding.name for finding in findings if finding.outcome != "ok"}
+        lacking = next((needed for needed in _NEEDED.get(name, ()) if needed in not_ok), None)
         if lacking:
             # The check of what is lacking has said so, and what to do.
-            detail = f"not looked at without {' and '.join(sorted(lacking))}"
-            findings.append(Finding(name=name, outcome="skipped", detail=detail))
+            findings.append(Finding(name=name, outcome="skipped", detail=f"not looked at without {lacking}"))
             continue
         try:
             findings += check(machine)
@@ -249,27 +271,64 @@ def _gpu(machine: Machine) -> Iterator[Finding]:
 
 
 def _aws(machine: Machine) -> Iterator[Finding]:
+    end, renew = (
+        machine.credentials_end(),
+        "get new ones, for example by `aws sso login`, and put them in the environment",
+    )
+    if end and end <= machine.clock():
+        # boto3 itself would only say that they "were refreshed, but are still expired".
+        detail = f"the credentials in the environment ended at {_moment(end)}; only local mode works"
+        yield Finding(name="AWS", outcome="warning", detail=detail, repair=renew)
+        return
     try:
-        region, account = machine.aws.region, machine.aws.account_id()
+        aws = machine.aws()
+        detail = f"account {aws.account_id()}, region {aws.region}, as {aws.caller_arn()}"
     except (CredentialsError, SettingsError) as error:
         detail = f"{error.message}; only local mode works"
         yield Finding(name="AWS", outcome="warning", detail=detail, repair=error.hint)
         return
-    detail = f"account {account}, region {region}, as {machine.aws.caller_arn()}"
     yield Finding(name="AWS", outcome="ok", detail=detail)
+    if end:
+        is_long = end - machine.clock() >= _LONG_BUILD
+        yield Finding(
+            name="credentials",
+            outcome="ok" if is_long else "warning",
+            detail=f"those in the environment end at {_moment(end)}"
+            + ("" if is_long else ", maybe before a build does"),
+            repair=None if is_long else renew,
+        )
 
 
-def _ecr(machine: Machine) -> Iterator[Finding]:
-    settings = machine.settings()
-    region, owner = machine.aws.region, settings.account or machine.aws.account_id()
-    machine.aws.registry_credentials(account=owner, region=region)
-    names = machine.aws.repositories(f"{settings.repository_prefix}-", region=region, account=owner)
-    detail = f"registry of {owner}: {len(names)} repositories {settings.repository_prefix}-*"
+def _moment(time: datetime) -> str:
+    return f"{time.astimezone(timezone.utc):%Y-%m-%d %H:%M} UTC"
+
+
+def _owner(machine: Machine) -> str:
+    return machine.settings().account or machine.aws().account_id()
+
+
+def _login(machine: Machine) -> Iterator[Finding]:
+    region, owner = machine.aws().region, _owner(machine)
+    machine.aws().registry_credentials(account=owner, region=region)
+    yield Finding(name="ECR login", outcome="ok", detail=f"a token for the registries in {region}")
+
+
+def _repositories(machine: Machine) -> Iterator[Finding]:
+    prefix, owner = f"{machine.settings().repository_prefix}-", _owner(machine)
+    names = machine.aws().repositories(prefix, region=machine.aws().region, account=owner)
+    detail = f"registry of {owner}: {len(names)} repositories {prefix}*"
     yield Finding(name="ECR", outcome="ok", detail=detail)
 
 
+def _registry(machine: Machine) -> Iterator[Finding]:
+    image = machine.own(_owner(machine), machine.aws().region)
+    # Absent or not: the host answers, which in a VPC takes an endpoint of its own, besides that of ECR's API.
+    machine.find(image)
+    yield Finding(name="own registry", outcome="ok", detail=f"{image.registry} answers")
+
+
 def _bases(machine: Machine) -> Iterator[Finding]:
-    base = machine.base(machine.aws.region)
+    base = machine.base(machine.aws().region)
     if machine.find(base):
         yield Finding(name="AWS's images", outcome="ok", detail=f"{base} can be read")
         return
@@ -317,7 +376,9 @@ CHECKS: Mapping[str, Callable[[Machine], Iterator[Finding]]] = {
     "cache folder": _cache,
     "GPU": _gpu,
     "AWS": _aws,
-    "ECR": _ecr,
+    "ECR login": _login,
+    "ECR": _repositories,
+    "own registry": _registry,
     "AWS's images": _bases,
     "team catalogs": _catalogs,
     "SageMaker SDK": _sdk,
@@ -329,8 +390,10 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "disk of the engine": ("Docker Engine",),
     "GPU": ("Docker Engine",),
     "cache folder": ("settings",),
+    "ECR login": ("AWS", "settings"),
     "ECR": ("AWS", "settings"),
-    "AWS's images": ("AWS", "settings"),
+    "own registry": ("AWS", "settings", "ECR login"),
+    "AWS's images": ("AWS", "settings", "ECR login"),
     "team catalogs": ("settings",),
 }
 """Check → earlier ones without which it would only repeat what they found."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from sagemaker_custom.doctor import Machine
     from sagemaker_custom.reference import ImageReference
     from sagemaker_custom.wiring import Parts
+
+_ATTEMPTS = 2
+_TIMEOUT_S = 10.0
 
 
 @click.command()
@@ -48,7 +51,7 @@ def machine(region: str | None) -> Machine:
     """Return what the checks look at, on this machine."""
     from sagemaker_custom.builders.buildkit import docker_commands
     from sagemaker_custom.builders.commands import SubprocessRunner
-    from sagemaker_custom.doctor import Machine
+    from sagemaker_custom.doctor import Machine, environment_credentials_end
     from sagemaker_custom.errors import SettingsError
     from sagemaker_custom.settings import Settings
     from sagemaker_custom.wiring import Parts
@@ -58,17 +61,24 @@ def machine(region: str | None) -> Machine:
     except SettingsError:
         # The check of the settings says what is wrong with them; the others still say what they find.
         settings = Settings()
-    parts = Parts(settings=settings, region=region)
+    # What a job waits for patiently, such as a registry behind a firewall, would keep this table back for minutes.
+    attempts, timeout_s = min(settings.registry_attempts, _ATTEMPTS), min(settings.registry_timeout_s, _TIMEOUT_S)
+    hasty = replace(settings, registry_attempts=attempts, registry_timeout_s=timeout_s)
+    parts = Parts(settings=hasty, region=region)
     return Machine(
         settings=Settings.load,
         engine=parts.engine,
-        aws=parts.aws,
+        # A profile that does not exist is a finding, so the session is only opened by the check.
+        aws=lambda: parts.aws,
         find=parts.registry.find,
         base=lambda where: _base(parts, where),
+        own=lambda account, where: _own(parts, account, where),
         catalogs=lambda: _problems(parts),
         docker_commands=tuple(docker_commands(os.environ.get("PATH", ""))),
         runner=SubprocessRunner(),
         environment=dict(os.environ),
+        # boto3 prefers a profile that it is told to the variables.
+        credentials_end=lambda: None if settings.profile else environment_credentials_end(os.environ),
     )
 
 
@@ -78,6 +88,13 @@ def _base(parts: Parts, region: str) -> ImageReference:
 
     spec = with_defaults(ImageSpec(framework="pytorch"), parts.catalog)
     return parts.catalog.partitions.reference(find_base(spec, parts.catalog), region)
+
+
+def _own(parts: Parts, account: str, region: str) -> ImageReference:
+    from sagemaker_custom.reference import ImageReference
+
+    host = parts.catalog.partitions.registry_host(account, region)
+    return ImageReference(registry=host, repository=f"{parts.settings.repository_prefix}-pytorch", tag="latest")
 
 
 def _problems(parts: Parts) -> Mapping[str, Sequence[Problem]]:

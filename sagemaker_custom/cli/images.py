@@ -48,10 +48,14 @@ def images(
         print_document([as_document(image) for image in found])
         return
     if not found:
-        say(f"there are no images in repositories {prefix}-* of {parts.aws.region}")
+        names = " and ".join(f"{prefix}-{framework}" for framework in frameworks or ("*",))
+        say(f"there are no images in repositories {names} of {parts.aws.region}")
         return
     print_table(_columns(check_base), [_row(image, check_base) for image in found])
     warn(f"{image.reference} could not be read: {image.problem}" for image in found if image.problem)
+    unknown = ((image.base or image.reference.tag, image.base_problem) for image in found if image.base_problem)
+    # Once a base, however many images stand on it.
+    warn(f"whether {base} has moved is unknown: {problem}" for base, problem in dict.fromkeys(unknown))
 
 
 def _repositories(parts: Parts, frameworks: tuple[str, ...], account: str | None) -> tuple[ImageReference, ...]:
@@ -65,7 +69,9 @@ def _repositories(parts: Parts, frameworks: tuple[str, ...], account: str | None
     return tuple(ImageReference(registry=host, repository=name) for name in names if name in wanted or not frameworks)
 
 
-def _base_of(parts: Parts) -> Callable[[str], ImageReference | None]:
+def _base_of(parts: Parts) -> Callable[[str], ImageReference]:
+    from sagemaker_custom.errors import ImageNotInCatalogError
+
     catalog, region = parts.catalog, parts.aws.region
     known = {
         f"{image.repository}:{image.tag}": image
@@ -73,13 +79,11 @@ def _base_of(parts: Parts) -> Callable[[str], ImageReference | None]:
         for image in framework.images
     }
 
-    def base_of(name: str) -> ImageReference | None:
-        image = known.get(name)
-        return (
-            catalog.partitions.reference(image, region)
-            if image and catalog.partitions.publishes(image, region)
-            else None
-        )
+    def base_of(name: str) -> ImageReference:
+        if name not in known:
+            raise ImageNotInCatalogError(f"the catalog has no image {name}")
+        # By its tag: a digest that the catalog pins stays what it was when the tag moves.
+        return catalog.partitions.reference(known[name], region).with_tag(known[name].tag)
 
     return base_of
 
@@ -108,7 +112,7 @@ def _row(image: BuiltImage, check_base: bool) -> list[object]:
 def _age(created: datetime | None) -> str | None:
     if created is None:
         return None
-    seconds = (datetime.now(timezone.utc) - created.astimezone(timezone.utc)).total_seconds()
+    seconds = (datetime.now(timezone.utc) - created).total_seconds()
     if seconds < _DAY_S:
         return f"{max(seconds, 0) / _HOUR_S:.0f} h"
     return f"{seconds / _DAY_S:.0f} d"

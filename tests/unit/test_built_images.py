@@ -9,12 +9,13 @@ from fakes.fake_registry import FakeRegistry
 
 from sagemaker_custom import oci
 from sagemaker_custom.built_images import as_document, list_images
-from sagemaker_custom.errors import RegistryAccessDeniedError
+from sagemaker_custom.errors import ImageNotInCatalogError, RegistryAccessDeniedError
 from sagemaker_custom.reference import ImageReference
 
 HOST = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 REPOSITORY = ImageReference(registry=HOST, repository="sagemaker-custom-pytorch")
 BASE = ImageReference.parse("763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.3.0-cpu-py311")
+BASES = {"pytorch-training:2.3.0-cpu-py311": BASE}
 TAG = "2.3.0-training-cpu-py311-faiss-" + "ab" * 10
 
 
@@ -79,9 +80,14 @@ def test_repository_that_may_not_be_listed_is_an_error(registry):
 
 
 class TestBase:
-    def state(self, registry, built_on):
+    def compared(self, registry, built_on, base_of=BASES.__getitem__):
         registry.put_image(REPOSITORY.repository, TAG, labels=labels(built_on))
-        [image] = images(registry, base_of={"pytorch-training:2.3.0-cpu-py311": BASE}.get)
+        [image] = images(registry, base_of=base_of)
+        return image
+
+    def state(self, registry, built_on):
+        image = self.compared(registry, built_on)
+        assert image.base_problem is None
         return image.base_state
 
     def test_base_that_is_the_same(self, registry):
@@ -97,7 +103,47 @@ class TestBase:
 
     def test_base_that_may_not_be_asked_for_is_unknown_and_not_unchanged(self, registry):
         registry.fail(403, times=9, path=f"/{BASE.repository}/", code="DENIED", message="no")
-        assert self.state(registry, "sha256:" + "1" * 64) == "unknown"
+        image = self.compared(registry, "sha256:" + "1" * 64)
+        assert image.base_state == "unknown"
+        assert str(BASE) in image.base_problem
+
+    def test_base_that_the_catalog_cannot_place_is_unknown_for_its_reason(self, registry):
+        def base_of(name):
+            raise ImageNotInCatalogError(f"AWS does not publish {name} in cn-north-1")
+
+        image = self.compared(registry, "sha256:" + "1" * 64, base_of)
+        assert image.base_state == "unknown"
+        assert image.base_problem == "AWS does not publish pytorch-training:2.3.0-cpu-py311 in cn-north-1"
+        assert as_document(image)["base_problem"] == image.base_problem
+
+    def test_image_that_does_not_say_its_bases_digest_is_unknown(self, registry):
+        said = labels()
+        del said["sagemaker-custom.base-digest"]
+        registry.put_image(REPOSITORY.repository, TAG, labels=said)
+        [image] = images(registry, base_of=BASES.__getitem__)
+        assert (image.base_state, image.base_problem) == (
+            "unknown",
+            "its labels do not say which base it was built on",
+        )
+
+    def test_nothing_is_said_of_the_bases_of_images_that_are_not_ours(self, registry):
+        registry.put_image(REPOSITORY.repository, "base-training-2.3.0-cpu-py311")
+        registry.put_image(REPOSITORY.repository, "mine")
+        found = images(registry, base_of=BASES.__getitem__)
+        assert [(image.base_state, image.base_problem) for image in found] == [(None, None)] * 2
+
+    def test_base_of_many_images_is_asked_for_once(self, registry):
+        digest = registry.put_image(BASE.repository, BASE.tag)
+        for number in range(5):
+            registry.put_image(REPOSITORY.repository, f"{TAG[:-1]}{number}", labels=labels(digest))
+        asked = []
+
+        def base_of(name):
+            asked.append(name)
+            return BASES[name]
+
+        assert [image.base_state for image in images(registry, base_of=base_of)] == ["same"] * 5
+        assert asked == ["pytorch-training:2.3.0-cpu-py311"]
 
 
 @pytest.mark.parametrize(
@@ -106,6 +152,8 @@ class TestBase:
         ("2026-11-21T05:06:07.123456789Z", datetime(2026, 11, 21, 5, 6, 7, tzinfo=timezone.utc)),
         ("2026-11-21T05:06:07Z", datetime(2026, 11, 21, 5, 6, 7, tzinfo=timezone.utc)),
         ("2026-11-21T05:06:07.5+02:00", datetime(2026, 11, 21, 5, 6, 7, tzinfo=timezone(timedelta(hours=2)))),
+        ("2026-11-21T05:06:07", datetime(2026, 11, 21, 5, 6, 7, tzinfo=timezone.utc)),
+        ("0001-01-01T00:00:00Z", None),
         ("yesterday", None),
         ("", None),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 
 import certifi
 import pytest
@@ -11,19 +12,22 @@ from fakes.fake_engine import FakeEngine
 from fakes.fake_registry import FakeRegistry
 
 from sagemaker_custom.catalog import Problem
-from sagemaker_custom.doctor import CHECKS, Machine, examine, installed
+from sagemaker_custom.doctor import CHECKS, Machine, environment_credentials_end, examine, installed
 from sagemaker_custom.errors import (
     AccessDeniedError,
     AwsError,
     CredentialsError,
     EngineUnavailableError,
     RegistryAccessDeniedError,
+    RegistryUnavailableError,
     SettingsError,
 )
 from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.settings import Settings
 
 BASE = ImageReference.parse("763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.6.0")
+OWN = ImageReference.parse("123456789012.dkr.ecr.us-east-1.amazonaws.com/sagemaker-custom-pytorch:latest")
+NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 GB = 10**9
 
 
@@ -65,15 +69,17 @@ def machine(settings):
         arguments = {
             "settings": lambda: settings,
             "engine": Engine(),
-            "aws": FakeAws(),
+            "aws": FakeAws,
             "find": lambda reference: "sha256:" + "1" * 64,
             "base": lambda region: BASE,
+            "own": lambda account, region: OWN,
             "catalogs": dict,
             "docker_commands": ("/usr/bin/docker",),
             "runner": Runner(**{"/usr/bin/docker_--version": "Docker version 20.10.24, build 1"}),
             "which": lambda name: f"/usr/bin/{name}",
             "free_bytes": lambda folder: 100 * GB,
             "sdk_version": lambda: "2.257.7",
+            "clock": lambda: NOW,
         }
         return Machine(**arguments | changes)
 
@@ -169,19 +175,19 @@ class TestAws:
     def test_without_credentials_local_mode_works(self, machine):
         aws = FakeAws()
         aws.fail("account_id", CredentialsError("no credentials", hint="run aws configure"))
-        finding = found(machine(aws=aws), "AWS")
+        finding = found(machine(aws=lambda: aws), "AWS")
         assert (finding.outcome, finding.repair) == ("warning", "run aws configure")
         assert finding.detail == "no credentials; only local mode works"
-        assert found(machine(aws=aws), "ECR").outcome == "skipped"
+        assert found(machine(aws=lambda: aws), "ECR").outcome == "skipped"
 
     def test_without_a_region_local_mode_works(self, machine):
-        outcomes = {finding.name: finding.outcome for finding in examine(machine(aws=FakeAws(region=None)))}
+        outcomes = {finding.name: finding.outcome for finding in examine(machine(aws=lambda: FakeAws(region=None)))}
         assert (outcomes["AWS"], outcomes["ECR"], outcomes["AWS's images"]) == ("warning", "skipped", "skipped")
 
     def test_aws_that_does_not_answer_fails_once(self, machine):
         aws = FakeAws()
         aws.fail("account_id", AwsError("no answer from AWS", hint="check the proxy"))
-        failed = [finding for finding in examine(machine(aws=aws)) if finding.outcome == "failed"]
+        failed = [finding for finding in examine(machine(aws=lambda: aws)) if finding.outcome == "failed"]
         assert [(finding.name, finding.detail, finding.repair) for finding in failed] == [
             ("AWS", "no answer from AWS", "check the proxy")
         ]
@@ -193,8 +199,59 @@ class TestAws:
     def test_right_that_is_missing_is_named(self, machine):
         aws = FakeAws()
         aws.fail("repositories", AccessDeniedError("ecr:DescribeRepositories was denied", hint="allow it"))
-        finding = found(machine(aws=aws), "ECR")
+        finding = found(machine(aws=lambda: aws), "ECR")
         assert (finding.outcome, finding.detail) == ("failed", "ecr:DescribeRepositories was denied")
+
+    def test_profile_that_does_not_exist_is_a_finding(self, machine):
+        def aws():
+            raise CredentialsError("the profile (nope) could not be found", hint="name another one")
+
+        findings = {finding.name: finding for finding in examine(machine(aws=aws))}
+        assert findings["AWS"].outcome == "warning"
+        assert findings["AWS"].detail == "the profile (nope) could not be found; only local mode works"
+        assert findings["own registry"].detail == "not looked at without AWS"
+        assert findings["Docker Engine"].outcome == "ok"
+
+    def test_token_that_is_denied_is_told_once_and_repositories_are_still_looked_at(self, machine):
+        aws = FakeAws()
+        aws.fail("registry_credentials", AccessDeniedError("ecr:GetAuthorizationToken was denied", hint="allow it"))
+        findings = examine(machine(aws=lambda: aws))
+        failed = [finding for finding in findings if finding.outcome == "failed"]
+        assert [(finding.name, finding.detail, finding.repair) for finding in failed] == [
+            ("ECR login", "ecr:GetAuthorizationToken was denied", "allow it")
+        ]
+        skipped = {finding.name for finding in findings if finding.detail == "not looked at without ECR login"}
+        assert skipped == {"own registry", "AWS's images"}
+
+    def test_repositories_of_the_configured_account_are_looked_at(self, machine, settings):
+        aws, asked = FakeAws(), []
+        here = {"region": "us-east-1", "kms_key": None, "scan_on_push": True}
+        aws.ensure_repository("sagemaker-custom-pytorch", account="210987654321", **here)
+
+        def own(account, region):
+            asked.append((account, region))
+            return OWN
+
+        changed = replace(settings, account="210987654321")
+        finding = found(machine(aws=lambda: aws, own=own, settings=lambda: changed), "ECR")
+        assert finding.detail == "registry of 210987654321: 1 repositories sagemaker-custom-*"
+        assert asked == [("210987654321", "us-east-1")]
+
+    @pytest.mark.parametrize("digest", [None, "sha256:" + "1" * 64])
+    def test_own_registry_answers_whether_or_not_it_has_the_image(self, machine, digest):
+        finding = found(machine(find=lambda reference: digest), "own registry")
+        assert (finding.outcome, finding.detail) == ("ok", f"{OWN.registry} answers")
+
+    def test_own_registry_without_a_way_to_it_fails(self, machine):
+        def find(reference):
+            if reference == OWN:
+                raise RegistryUnavailableError("no answer", hint="add the VPC endpoint ecr.dkr")
+            return "sha256:" + "1" * 64
+
+        failed = [finding for finding in examine(machine(find=find)) if finding.outcome == "failed"]
+        assert [(finding.name, finding.detail, finding.repair) for finding in failed] == [
+            ("own registry", "no answer", "add the VPC endpoint ecr.dkr")
+        ]
 
     def test_image_that_is_not_published_there(self, machine):
         finding = found(machine(find=lambda reference: None), "AWS's images")
@@ -206,6 +263,52 @@ class TestAws:
             raise RegistryAccessDeniedError("cannot look up the image", hint="log in")
 
         assert found(machine(find=find), "AWS's images").detail == "cannot look up the image"
+
+
+class TestCredentialsThatEnd:
+    def findings(self, machine, **left):
+        end = NOW + timedelta(**left)
+        return {finding.name: finding for finding in examine(machine(credentials_end=lambda: end))}
+
+    def test_ended_ones_are_told_as_such_and_nothing_is_asked_with_them(self, machine):
+        aws, end = FakeAws(), NOW - timedelta(minutes=1)
+        findings = examine(machine(aws=lambda: aws, credentials_end=lambda: end))
+        [finding] = [finding for finding in findings if finding.name == "AWS"]
+        assert finding.outcome == "warning"
+        assert finding.detail == (
+            "the credentials in the environment ended at 2026-11-21 11:59 UTC; only local mode works"
+        )
+        assert "aws sso login" in finding.repair
+        assert not aws.calls
+
+    def test_ones_that_end_during_a_build_are_a_warning_and_the_rest_is_looked_at(self, machine):
+        findings = self.findings(machine, minutes=59)
+        finding = findings["credentials"]
+        assert (finding.outcome, "2026-11-21 12:59 UTC" in finding.detail) == ("warning", True)
+        assert "aws sso login" in finding.repair
+        assert (findings["AWS"].outcome, findings["ECR"].outcome) == ("ok", "ok")
+
+    def test_ones_that_last_are_told_with_their_end(self, machine):
+        finding = self.findings(machine, hours=1)["credentials"]
+        assert (finding.outcome, finding.repair) == ("ok", None)
+        assert finding.detail == "those in the environment end at 2026-11-21 13:00 UTC"
+
+    def test_without_an_end_nothing_is_said(self, machine):
+        assert "credentials" not in {finding.name for finding in examine(machine())}
+
+    @pytest.mark.parametrize(
+        ("variables", "end"),
+        [
+            ({"AWS_ACCESS_KEY_ID": "a", "AWS_CREDENTIAL_EXPIRATION": "2026-11-21T12:00:00Z"}, NOW),
+            ({"AWS_ACCESS_KEY_ID": "a", "AWS_CREDENTIAL_EXPIRATION": "2026-11-21T14:00:00+02:00"}, NOW),
+            ({"AWS_ACCESS_KEY_ID": "a", "AWS_CREDENTIAL_EXPIRATION": "2026-11-21T12:00:00"}, None),
+            ({"AWS_ACCESS_KEY_ID": "a", "AWS_CREDENTIAL_EXPIRATION": "soon"}, None),
+            ({"AWS_ACCESS_KEY_ID": "a"}, None),
+            ({"AWS_CREDENTIAL_EXPIRATION": "2026-11-21T12:00:00Z"}, None),
+        ],
+    )
+    def test_the_environment_says_when_its_credentials_end(self, variables, end):
+        assert environment_credentials_end(variables) == end
 
 
 def test_wrong_setting_is_told_and_the_rest_still_examined(machine):
