@@ -11,7 +11,8 @@ from sagemaker_custom.sandbox.stand_ins import Recipe
 
 _PATH = "/opt/conda/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _QUIET_PYTHON = "PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1"
-_TRAINING_ENTRY = ('ENTRYPOINT ["bash","-m","start_with_right_hostname.sh"]', 'CMD ["/bin/bash"]')
+_SHELL = 'CMD ["/bin/bash"]'
+_TRAINING_ENTRY = ('ENTRYPOINT ["bash","-m","start_with_right_hostname.sh"]', _SHELL)
 _SERVING_ENTRY = ('ENTRYPOINT ["python","/usr/local/bin/dockerd-entrypoint.py"]', 'CMD ["serve"]')
 _SERVING = (
     # Without it a model server starts a worker, with its own framework, for every core of the machine.
@@ -43,9 +44,13 @@ class Publication:
         return f"{self.account}.dkr.ecr.us-east-1.amazonaws.com/{self.repository}:{self.tag}"
 
 
-PYTHON = Recipe(name="python", about=f"{_ROOT}NumPy, SciPy and boto3.", instructions=(f"ENV PATH={_PATH}", "WORKDIR /"))
-PYTHON_TORCH = Recipe(name="python-torch", about=f"{_ROOT}torch for CPUs.", parent=PYTHON, has_torch=True)
-TOOLKIT = Recipe(name="toolkit", about=f"{_ROOT}AWS's sagemaker-training.", parent=PYTHON)
+PYTHON = Recipe(
+    name="python", about=f"{_ROOT}NumPy, SciPy and boto3.", instructions=(f"ENV PATH={_PATH}", "WORKDIR /", _SHELL)
+)
+PYTHON_TORCH = Recipe(
+    name="python-torch", about=f"{_ROOT}torch for CPUs.", parent=PYTHON, has_torch=True, instructions=(_SHELL,)
+)
+TOOLKIT = Recipe(name="toolkit", about=f"{_ROOT}AWS's sagemaker-training.", parent=PYTHON, instructions=(_SHELL,))
 
 _DLC = "763104351884"
 _ALGORITHMS = "683313688378"
@@ -109,8 +114,7 @@ SKLEARN = Recipe(
         "ENV SAGEMAKER_SERVING_MODULE=stand_in_serving:main STAND_IN_HANDLER=stand_in_sklearn",
         f"ENV {_QUIET_PYTHON}",
         *_SERVING,
-        "ENTRYPOINT []",
-        'CMD ["/bin/bash"]',
+        _SHELL,
     ),
 )
 _SKLEARN_TAG = "1.2-1-cpu-py3"
@@ -122,7 +126,7 @@ XGBOOST = Recipe(
     f"The algorithm mode, without a script, is missing. {_PURPOSE}",
     parent=SKLEARN,
     files=("stand_in_xgboost.py",),
-    instructions=("ENV STAND_IN_HANDLER=stand_in_xgboost", "ENTRYPOINT []", 'CMD ["/bin/bash"]'),
+    instructions=("ENV STAND_IN_HANDLER=stand_in_xgboost", _SHELL),
 )
 _XGBOOST_TAG = "3.0-5"
 

@@ -55,15 +55,18 @@ def publish(
     if not missing:
         return
     engine = engine_factory()
+
+    def push(item: Publication) -> None:
+        progress.step(f"pushing the stand-in {item.repository}:{item.tag}")
+        _push(engine, stand_ins.ensure(item.recipe), f"{registry.address}/{item.repository}", item.tag)
+
     try:
         stand_ins = StandIns(engine, folder, settings, progress)
-        for recipes in _generations([item.recipe for item in missing], stand_ins):
+        with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
             # Each waits for the network or for pip most of the time; all need what was just made.
-            with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
+            for recipes in _generations([item.recipe for item in missing], stand_ins):
                 list(pool.map(stand_ins.ensure, recipes))
-        for item in missing:
-            progress.step(f"pushing the stand-in {item.repository}:{item.tag}")
-            _push(engine, stand_ins.ensure(item.recipe), f"{registry.address}/{item.repository}", item.tag)
+            list(pool.map(push, missing))
     finally:
         engine.close()
 

@@ -147,7 +147,11 @@ class StandIns:
     @contextmanager
     def _container(self, recipe: Recipe, parent: str) -> Iterator[Container]:
         command = ["/bin/sh", "-c", f"PIP_CONFIG_FILE={_WORK}/pip.conf sh {_WORK}/{recipe.name}.sh && rm -r {_WORK}"]
-        container = self._engine.containers.create(parent, entrypoint=command[:1], command=command[1:])
+        inherited = self._engine.images.get(parent).attrs["Config"].get("Entrypoint")
+        # Only in the place of another: an image keeps the entry point of the container it is made from, and there is
+        # no instruction that takes it away.
+        entry, rest = (command[:1], command[1:]) if inherited else (None, command)
+        container = self._engine.containers.create(parent, entrypoint=entry, command=rest)
         try:
             container.put_archive("/tmp", _archive(self._inputs(recipe)))  # noqa: S108  # in the container
             yield container
