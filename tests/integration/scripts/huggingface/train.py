@@ -44,7 +44,7 @@ class Sentences(torch.utils.data.Dataset):
     """What the Trainer reads."""
 
     def __init__(self, tokenizer, sentences, labels):
-        self.encoded = tokenizer(list(sentences), padding=True, return_token_type_ids=False)
+        self.encoded = tokenizer(list(sentences), padding=True)
         self.labels = labels
 
     def __len__(self):
