@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,13 +56,13 @@ def publish(
     if not missing:
         return
     engine = engine_factory()
+    stand_ins = StandIns(engine, folder, settings, progress)
 
     def push(item: Publication) -> None:
         progress.step(f"pushing the stand-in {item.repository}:{item.tag}")
         _push(engine, stand_ins.ensure(item.recipe), f"{registry.address}/{item.repository}", item.tag)
 
     try:
-        stand_ins = StandIns(engine, folder, settings, progress)
         with ThreadPoolExecutor(max_workers=_AT_ONCE) as pool:
             # Each waits for the network or for pip most of the time; all need what was just made.
             for recipes in _generations([item.recipe for item in missing], stand_ins):
@@ -73,18 +74,15 @@ def publish(
 
 def _generations(recipes: Iterable[Recipe], stand_ins: StandIns) -> list[list[Recipe]]:
     """Return what the engine lacks for ``recipes``, each one once, and after what it is made from."""
-    generations: list[list[Recipe]] = []
-    for recipe in recipes:
-        lacking: list[Recipe] = []
-        step: Recipe | None = recipe
-        while step and not stand_ins.find(step):
-            lacking.insert(0, step)
-            step = step.parent
-        for depth, each in enumerate(lacking):
-            generations += [[]] * (depth == len(generations))
-            if each not in generations[depth]:
-                generations[depth] = [*generations[depth], each]
-    return generations
+    generations = zip_longest(*(_lacking(recipe, stand_ins) for recipe in recipes))
+    return [list(dict.fromkeys(filter(None, generation))) for generation in generations]
+
+
+def _lacking(recipe: Recipe, stand_ins: StandIns) -> list[Recipe]:
+    """Return what the engine lacks for one recipe, in the order in which it is made."""
+    if stand_ins.find(recipe):
+        return []
+    return [*(_lacking(recipe.parent, stand_ins) if recipe.parent else []), recipe]
 
 
 def published_labels(registry: LocalRegistry, item: Publication) -> dict[str, str]:
