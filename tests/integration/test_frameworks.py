@@ -179,6 +179,40 @@ def measured_in(model_data):
         return json.loads(archive.extractfile("accuracy.json").read())
 
 
+@pytest.mark.parametrize(
+    ("name", "program", "said"),
+    [
+        ("huggingface", "import accelerate, datasets, transformers as framework", ["4.46.1", "4.46.1"]),
+        ("sklearn", "import pandas, sklearn as framework", ["1.2.1"]),
+        ("xgboost", "import sklearn, xgboost as framework", ["3.0.5"]),
+        ("tensorflow", "import sagemaker_tensorflow_container.training, tensorflow as framework", ["2.19.0"]),
+    ],
+)
+def test_stand_ins_hold_the_real_framework_and_nothing_of_the_making(docker_engine, bases, name, program, said):
+    versions = []
+    for image in bases[name]:
+        imports = program if image == bases[name][0] else "import sagemaker_inference, transformers as framework"
+        printed = docker_engine.containers.run(
+            image,
+            entrypoint=["/opt/conda/bin/python", "-c"],
+            command=[f"{imports}; import os; print(framework.__version__, os.listdir('/tmp'))"],
+            remove=True,
+            network_disabled=True,
+        )
+        versions.append(printed.decode().splitlines()[-1])
+    assert versions == [f"{version} []" for version in said]
+
+
+def test_tensorflow_is_where_the_stock_image_has_it(docker_engine, bases):
+    said = docker_engine.containers.run(
+        bases["tensorflow"][0],
+        entrypoint=["/usr/local/bin/python", "-c"],
+        command=["import sys, importlib.util as util; print(sys.executable, util.find_spec('tensorflow') is not None)"],
+        remove=True,
+    )
+    assert said.decode().split() == ["/opt/conda/bin/python", "True"]
+
+
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_trains_on_real_data_and_serves_what_it_trained(case, bases, tmp_path):
     case.write(tmp_path)

@@ -10,7 +10,16 @@ from sagemaker_custom import catalog
 from sagemaker_custom.bases import find_base
 from sagemaker_custom.cli.sandbox import _FRAMEWORKS
 from sagemaker_custom.plan import STAND_IN_LABEL
-from sagemaker_custom.sandbox.frameworks import FRAMEWORKS, PYTHON, PYTHON_TORCH, SKLEARN, XGBOOST
+from sagemaker_custom.sandbox.frameworks import (
+    FRAMEWORKS,
+    PYTHON,
+    PYTHON_TORCH,
+    SKLEARN,
+    TENSORFLOW_TRAINING,
+    TOOLKIT,
+    XGBOOST,
+)
+from sagemaker_custom.sandbox.publish import _generations
 from sagemaker_custom.spec import ImageSpec
 
 # What a user asks for; AWS has no Hugging Face image that trains on CPUs.
@@ -61,3 +70,22 @@ def test_torch_is_in_the_digest_of_what_holds_it_only():
 
 def test_command_line_offers_every_framework():
     assert tuple(FRAMEWORKS) == _FRAMEWORKS
+
+
+class Engine:
+    """Has some of the images."""
+
+    def __init__(self, *recipes):
+        self.recipes = recipes
+
+    def find(self, recipe):
+        return "sha256:…" if recipe in self.recipes else None
+
+
+def test_what_several_are_made_from_is_made_once_and_before_them():
+    wanted = [XGBOOST, SKLEARN, TENSORFLOW_TRAINING]
+    assert _generations(wanted, Engine()) == [[PYTHON], [TOOLKIT], [SKLEARN, TENSORFLOW_TRAINING], [XGBOOST]]
+
+
+def test_nothing_is_made_that_only_what_is_there_was_made_from():
+    assert _generations([XGBOOST, TENSORFLOW_TRAINING], Engine(SKLEARN, TENSORFLOW_TRAINING)) == [[XGBOOST]]
