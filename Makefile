@@ -18,7 +18,7 @@ demo: $(VENV)/.installed engine ## the main job in a sandbox: build, train, serv
 test: $(VENV)/.installed engine ## all tests but the heavy ones, integration included (ARGS are handed to pytest)
 	$(RUN) -m pytest -m "not heavy" $(ARGS)
 
-heavy: $(VENV)/.installed engine ## the frameworks in their stand-ins: 8 GB of images, minutes the first time
+heavy: $(VENV)/.installed engine ## the frameworks in their stand-ins: 2 GB more of images, minutes the first time
 	$(RUN) -m pytest -m heavy $(ARGS)
 
 unit: $(VENV)/.installed ## the tests that need no engine
