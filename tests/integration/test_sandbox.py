@@ -221,7 +221,8 @@ class TestStandIns:
 
 class TestSandbox:
     def test_settings_send_every_ecr_host_to_the_registry(self, sandbox):
-        assert sandbox.settings.endpoint_for("763104351884.dkr.ecr.us-east-1.amazonaws.com") == sandbox.registry_url
+        for item in [item for items in FRAMEWORKS.values() for item in items]:
+            assert sandbox.settings.endpoint_for(item.reference.partition("/")[0]) == sandbox.registry_url
         assert sandbox.settings.endpoint_for("123456789012.dkr.ecr.eu-west-1.amazonaws.com") == sandbox.registry_url
 
     def test_default_bucket_is_there(self, sandbox):
