@@ -10,10 +10,31 @@ from sagemaker_custom.errors import SageMakerCustomError
 
 __all__ = [
     "BuildPlan",
+    "CustomChainer",
+    "CustomChainerModel",
+    "CustomChainerPredictor",
+    "CustomHuggingFace",
+    "CustomHuggingFaceModel",
+    "CustomHuggingFacePredictor",
     "CustomLocalSession",
+    "CustomMXNet",
+    "CustomMXNetModel",
+    "CustomMXNetPredictor",
     "CustomPyTorch",
     "CustomPyTorchModel",
     "CustomPyTorchPredictor",
+    "CustomRLEstimator",
+    "CustomSKLearn",
+    "CustomSKLearnModel",
+    "CustomSKLearnPredictor",
+    "CustomSparkMLModel",
+    "CustomSparkMLPredictor",
+    "CustomTensorFlow",
+    "CustomTensorFlowModel",
+    "CustomTensorFlowPredictor",
+    "CustomXGBoost",
+    "CustomXGBoostModel",
+    "CustomXGBoostPredictor",
     "SageMakerCustomError",
     "Settings",
     "__version__",
@@ -23,11 +44,8 @@ __all__ = [
 # Loaded when first used: the SDK takes seconds to import, and the command line does without it.
 _LAZY = {
     "BuildPlan": "sagemaker_custom.plan",
-    "CustomLocalSession": "sagemaker_custom.sdk_v2",
-    "CustomPyTorch": "sagemaker_custom.sdk_v2",
-    "CustomPyTorchModel": "sagemaker_custom.sdk_v2",
-    "CustomPyTorchPredictor": "sagemaker_custom.sdk_v2",
     "Settings": "sagemaker_custom.settings",
+    **{name: "sagemaker_custom.sdk_v2" for name in __all__ if name.startswith("Custom")},
 }
 
 

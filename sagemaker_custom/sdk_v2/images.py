@@ -22,11 +22,15 @@ from sagemaker_custom.provision import check_policy
 from sagemaker_custom.resolve import resolve
 from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES
 from sagemaker_custom.settings import Settings
-from sagemaker_custom.spec import ImageSpec, with_scope
+from sagemaker_custom.spec import ImageSpec, Processor, with_scope
 from sagemaker_custom.wiring import Parts, check_builder
 
 logger = logging.getLogger(__name__)
 
+_LIKELY: tuple[Processor, ...] = ("cpu", "gpu", "neuronx", "neuron")
+
+Extras: TypeAlias = Sequence[str | os.PathLike[str]] | str
+"""What users write as ``extras``."""
 _Key: TypeAlias = tuple[ImageSpec, str | None, bool]
 """What is asked of the catalog, the region, and whether for local mode."""
 
@@ -38,9 +42,11 @@ class ImageArguments:
     framework: str
     framework_version: str | None
     py_version: str | None
+    base_framework_version: str | None = None
+    """What ``huggingface`` runs on: ``pytorch2.0.0``."""
     image_uri: Any
     """May be a pipeline variable."""
-    extras: Sequence[str | os.PathLike[str]] | str
+    extras: Extras
     cuda_version: str | None
     build: str
     builder: str
@@ -52,6 +58,8 @@ class ImageArguments:
     catalog: Locations = ()
     session: Any = None
     """The SDK's, where one was given: it reads catalogs of S3."""
+    serves_any_python: bool = False
+    """Whether the Python that was asked for is the training image's alone."""
 
 
 class Images:
@@ -89,35 +97,51 @@ class Images:
             version=arguments.framework_version,
             py_version=arguments.py_version,
             image_scope=image_scope,
+            base_framework_version=arguments.base_framework_version,
             cuda_version=arguments.cuda_version,
             extras=arguments.extras,
         )
+        self._arguments = arguments
         self._named = _named(arguments, self._known) if arguments.image else None
         self._spec = _spec_of(self._named, asked) if self._named else asked
         self._parts: tuple[Any, Parts] | None = None
         self._plans: dict[_Key, BuildPlan] = {}
         self._provided: dict[_Key, str] = {}
 
-    def fill_in(self, instance_type: Any) -> tuple[str, str | None]:
-        """Decide on version and Python where the user named none, and see that the catalog has the image.
+    def fill_in(self, instance_type: Any) -> BaseImage:
+        """Decide on what the user did not say, and see that the catalog has the image.
 
         Args:
-            instance_type: Says CPU or GPU.
+            instance_type: Says CPU or GPU; of a model it is only known when that is deployed.
 
         Returns:
-            Version and Python, as the SDK's ``framework_version`` and ``py_version``; no Python where AWS tells none.
+            The base image, with the version as the user wrote it where one was given.
 
         Raises:
             ImageNotInCatalogError: It has not; names the nearest.
         """
         asked = self._for(self._scope, _plain(instance_type))
+        if instance_type is None and self._scope == "inference":
+            asked = self._that_exists(asked)
         self._catalog = self._known.catalog_for(asked)
-        self._spec = with_defaults(self._spec, self._catalog)
+        asked = with_defaults(asked, self._catalog)
+        self._spec = replace(self._spec, version=asked.version)
         # Of an estimator, what cannot be extended is told now and not when it trains.
-        base = resolve(self._for(self._scope, _plain(instance_type)), self._catalog).base
+        base = resolve(asked, self._catalog).base
         if self._scope == "training":
             self._trained = base
-        return self._spec.version or base.version, base.py_version
+        return replace(base, version=self._spec.version or base.version)
+
+    def _that_exists(self, spec: ImageSpec) -> ImageSpec:
+        """Ask for a GPU, where there is no image for CPUs and nobody has said what it shall run on."""
+        for processor in _LIKELY:
+            likely = replace(spec, processor=processor)
+            try:
+                self._known.catalog_for(likely)
+            except ImageNotInCatalogError:
+                continue
+            return likely
+        return spec
 
     @property
     def extends(self) -> bool:
@@ -171,6 +195,31 @@ class Images:
         """Whether ``image_uri`` was resolved here, so that the user did not give it."""
         return any(str(plan.reference) == image_uri for plan in self._plans.values())
 
+    def provide_chosen(self, image_uri: Any, session: Any) -> None:
+        """Make sure that the image which was resolved as ``image_uri`` exists; nothing for any other, or in a pipeline.
+
+        Some calls of the SDK resolve first, and forget the instance type that it was for.
+        """
+        if isinstance(session, PipelineSession) or image_uri in self._provided.values():
+            return
+        for key, plan in tuple(self._plans.items()):
+            if str(plan.reference) == image_uri:
+                reference = self.parts(session).ensure(plan, policy=self.policy, builder=self._builder)
+                self._provided[key] = str(reference)
+
+    def of_framework(self, framework: str, version: str | None) -> Images:
+        """Return the images for inference of another framework, with the same extras."""
+        arguments = replace(
+            self._arguments,
+            framework=framework,
+            framework_version=version,
+            py_version=None,
+            base_framework_version=None,
+            cuda_version=None,
+            image=None,
+        )
+        return Images(arguments, "inference")
+
     def parts(self, session: Any) -> Parts:
         """Return the real parts, as the session's caller; without a session, as the environment's."""
         if self._parts is None or self._parts[0] is not session:
@@ -198,6 +247,11 @@ class Images:
 
     def _for(self, image_scope: str, instance_type: str | None) -> ImageSpec:
         spec = with_scope(self._spec, check_scope(image_scope), instance_type)
+        if instance_type == "local" and not self._runs_on_cpus(spec):
+            # What AWS makes for GPUs only runs on a CPU too, and a laptop is where one wants to try it.
+            spec = replace(spec, processor="gpu")
+        if image_scope == "inference" and self._arguments.serves_any_python:
+            spec = replace(spec, py_version=None)
         if self._named:
             self._named.spec_for(
                 version=spec.version,
@@ -210,6 +264,12 @@ class Images:
         pair = serving_pair(spec, self._trained, self._catalog, self._serving_version)
         self._why[pair.spec] = pair.reason
         return pair.spec
+
+    def _runs_on_cpus(self, spec: ImageSpec) -> bool:
+        framework = self._known.catalog.frameworks.get(spec.framework)
+        images = framework.images if framework else ()
+        same = [image.processor for image in images if image.image_scope == spec.image_scope]
+        return not same or "cpu" in same
 
     def _plan(self, key: _Key, session: Any) -> BuildPlan:
         if key not in self._plans:

@@ -379,7 +379,7 @@ class TestBadInput:
 def test_exports_are_what_the_package_says():
     for name in sagemaker_custom.__all__:
         assert getattr(sagemaker_custom, name) is not None
-    assert dir(sagemaker_custom) == sagemaker_custom.__all__
+    assert dir(sagemaker_custom) == sorted(sagemaker_custom.__all__)
     with pytest.raises(AttributeError):
         sagemaker_custom.CustomTorch  # noqa: B018
 
