@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import lru_cache
@@ -17,6 +18,7 @@ from sagemaker_custom.resolve import NeedsBuild, PipStep, Prebuilt, Resolution, 
 from sagemaker_custom.spec import (
     ImageSpec,
     canonical_json,
+    extras_document,
     fingerprint,
     without_credentials,
 )
@@ -25,6 +27,8 @@ LABEL_PREFIX = "sagemaker-custom."
 _REMEMBERED = 4096
 FINGERPRINT_LABEL = LABEL_PREFIX + "fingerprint"
 """The label that reuse verifies."""
+EXTRAS_LABEL = LABEL_PREFIX + "extras"
+"""What was asked for, so that the counterpart for inference can be made from the image alone."""
 STAND_IN_LABEL = LABEL_PREFIX + "stand-in"
 """Borne by the sandbox's substitutes for AWS's images, and by everything built on them."""
 
@@ -132,6 +136,7 @@ class BuildPlan:
             FINGERPRINT_LABEL: self.fingerprint,
             LABEL_PREFIX + "spec": canonical_json(self.document),
             LABEL_PREFIX + "base": f"{self.base.repository}:{self.base.tag}",
+            EXTRAS_LABEL: json.dumps(extras_document(self.spec.extras), separators=(",", ":")),
         }
 
     def rebuilt(self, revision: str) -> BuildPlan:

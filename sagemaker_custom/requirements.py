@@ -9,7 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from sagemaker_custom.errors import InvalidExtraError, RequirementsError, UsageError
 from sagemaker_custom.spec import (
+    AptExtra,
+    CondaExtra,
     Extra,
+    PipExtra,
+    RecipeExtra,
     RequirementsExtra,
     canonical_requirement,
     normalise_extras,
@@ -22,12 +26,12 @@ if TYPE_CHECKING:
     from pip_requirements_parser import RequirementsFile
 
 
-def read_extras(extras: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> tuple[Extra, ...]:
+def read_extras(extras: Sequence[str | os.PathLike[str] | Extra] | str | os.PathLike[str]) -> tuple[Extra, ...]:
     """Read the ``extras`` argument.
 
     Args:
         extras: Recipes, ``pip:``, ``conda:`` and ``apt:`` entries, and paths of requirements files; a single
-            one need not stand in a list.
+            one need not stand in a list. What was read before stays as it is.
 
     Raises:
         InvalidExtraError: An entry that cannot be read.
@@ -37,7 +41,9 @@ def read_extras(extras: Sequence[str | os.PathLike[str]] | str | os.PathLike[str
     return normalise_extras(_read_one(entry) for entry in entries)
 
 
-def _read_one(entry: str | os.PathLike[str]) -> Extra:
+def _read_one(entry: str | os.PathLike[str] | Extra) -> Extra:
+    if isinstance(entry, RecipeExtra | PipExtra | CondaExtra | AptExtra | RequirementsExtra):
+        return entry
     if not isinstance(entry, str | os.PathLike):
         raise InvalidExtraError(
             f"extra {entry!r} is not a text", hint="write for example extras=['faiss', 'pip:umap-learn']"

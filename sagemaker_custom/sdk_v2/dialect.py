@@ -51,6 +51,10 @@ class Dialect:
         values = {self.version: base.version, **({self.python: base.py_version} if self.python else {})}
         return {name: value for name, value in values.items() if call.get(name) is None}
 
+    def speaks_of(self, framework: str) -> bool:
+        """Whether the images of ``framework`` are meant."""
+        return framework == self.framework
+
     def stock_name(self, image: ParsedImage) -> str:
         """Return repository and tag of AWS's image, in the form that the SDK reads when it attaches to a job."""
         return f"{self.repository}:{image.version}-cpu-{image.py_version or 'py3'}"
@@ -117,6 +121,10 @@ class RLDialect(Dialect):
         """Read what the user asked for."""
         names = [getattr(call.get(name), "value", None) for name in ("toolkit", "framework")]
         return Asked(framework="-".join(filter(None, names)) or self.framework, version=call.get(self.version))
+
+    def speaks_of(self, framework: str) -> bool:
+        """Whether the images of ``framework`` are meant."""
+        return framework.partition("-")[0] in ("coach", "ray")
 
     def filled(self, call: Call, base: BaseImage) -> dict[str, Any]:
         """Return nothing: the SDK wants toolkit, version and framework from the user."""

@@ -15,7 +15,9 @@ from sagemaker.workflow import is_pipeline_variable
 
 from sagemaker_custom.catalog_sources import Locations
 from sagemaker_custom.errors import UsageError
+from sagemaker_custom.image_uris import parse
 from sagemaker_custom.plan import BuildPlan
+from sagemaker_custom.sdk_v2.attached import ATTACHED_IMAGE, JobImage, extras_of, is_still_made
 from sagemaker_custom.sdk_v2.calls import Call, read_call, shown_signature
 from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, staged, upload_code
 from sagemaker_custom.sdk_v2.dialect import Dialect
@@ -83,9 +85,13 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
         settings: Settings | None = None,
         **kwargs: Any,
     ) -> None:
+        attached_image = kwargs.pop(ATTACHED_IMAGE, None)
         call = read_call(super().__init__, args, kwargs)
         given = call.given
         image_uri = given.pop("image_uri", None)
+        if attached_image:
+            extras = extras_of(attached_image, given.get("sagemaker_session"), settings)
+            cuda_version = parse(attached_image).cuda_version
         asked = self._dialect.asked(call)
         self._images = Images(
             ImageArguments(
@@ -120,6 +126,8 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
         self.image_uri = (self.image_uri or None) if feature else image_uri
         self._image_uri_region = given.get("image_uri_region")
         self._workspace = None
+        if attached_image and not is_still_made(attached_image, str(self.training_image_uri())):
+            logger.warning("the job trained with %s; fit() would use %s now", attached_image, self.training_image_uri())
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Show the arguments of the SDK's class and those added here as one signature."""
@@ -257,6 +265,20 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
 
     def _extended_model(self, model: Any) -> Any:
         return self._model_class.taken_over(model, self._images)
+
+    @classmethod
+    def _prepare_init_params_from_job_description(
+        cls, job_details: dict[str, Any], model_channel_name: str | None = None
+    ) -> dict[str, Any]:
+        if "HyperParameterTuningResourceConfig" in job_details:
+            # As the tuner describes what it starts; the SDK reads the other name alone.
+            job_details = {"ResourceConfig": job_details["HyperParameterTuningResourceConfig"], **job_details}
+        image = JobImage.of(job_details, cls._dialect)
+        prepare = super()._prepare_init_params_from_job_description
+        if image is None:
+            return dict(prepare(job_details, model_channel_name))
+        arguments = prepare(image.described(job_details, cls._dialect), model_channel_name)
+        return image.completed(arguments, cls._dialect)
 
     def _model_source_dir(self) -> Any:
         if self._clone and self.sagemaker_session.local_mode:

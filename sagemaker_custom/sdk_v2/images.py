@@ -22,14 +22,14 @@ from sagemaker_custom.provision import check_policy
 from sagemaker_custom.resolve import resolve
 from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES
 from sagemaker_custom.settings import Settings
-from sagemaker_custom.spec import ImageSpec, Processor, with_scope
+from sagemaker_custom.spec import Extra, ImageSpec, Processor, with_scope
 from sagemaker_custom.wiring import Parts, check_builder
 
 logger = logging.getLogger(__name__)
 
 _LIKELY: tuple[Processor, ...] = ("cpu", "gpu", "neuronx", "neuron")
 
-Extras: TypeAlias = Sequence[str | os.PathLike[str]] | str
+Extras: TypeAlias = Sequence[str | os.PathLike[str] | Extra] | str
 """What users write as ``extras``."""
 _Key: TypeAlias = tuple[ImageSpec, str | None, bool]
 """What is asked of the catalog, the region, and whether for local mode."""
