@@ -4,6 +4,14 @@ from sagemaker_custom.sdk_v2.chainer import CustomChainer, CustomChainerModel, C
 from sagemaker_custom.sdk_v2.huggingface import CustomHuggingFace, CustomHuggingFaceModel, CustomHuggingFacePredictor
 from sagemaker_custom.sdk_v2.local import CustomLocalSession
 from sagemaker_custom.sdk_v2.mxnet import CustomMXNet, CustomMXNetModel, CustomMXNetPredictor
+from sagemaker_custom.sdk_v2.processor import (
+    CustomFrameworkProcessor,
+    CustomHuggingFaceProcessor,
+    CustomMXNetProcessor,
+    CustomPyTorchProcessor,
+    CustomTensorFlowProcessor,
+    CustomXGBoostProcessor,
+)
 from sagemaker_custom.sdk_v2.pytorch import CustomPyTorch, CustomPyTorchModel, CustomPyTorchPredictor
 from sagemaker_custom.sdk_v2.repairs import repair_sdk
 from sagemaker_custom.sdk_v2.rl import CustomRLEstimator
@@ -16,16 +24,20 @@ __all__ = [
     "CustomChainer",
     "CustomChainerModel",
     "CustomChainerPredictor",
+    "CustomFrameworkProcessor",
     "CustomHuggingFace",
     "CustomHuggingFaceModel",
     "CustomHuggingFacePredictor",
+    "CustomHuggingFaceProcessor",
     "CustomLocalSession",
     "CustomMXNet",
     "CustomMXNetModel",
     "CustomMXNetPredictor",
+    "CustomMXNetProcessor",
     "CustomPyTorch",
     "CustomPyTorchModel",
     "CustomPyTorchPredictor",
+    "CustomPyTorchProcessor",
     "CustomRLEstimator",
     "CustomSKLearn",
     "CustomSKLearnModel",
@@ -35,9 +47,11 @@ __all__ = [
     "CustomTensorFlow",
     "CustomTensorFlowModel",
     "CustomTensorFlowPredictor",
+    "CustomTensorFlowProcessor",
     "CustomXGBoost",
     "CustomXGBoostModel",
     "CustomXGBoostPredictor",
+    "CustomXGBoostProcessor",
 ]
 
 repair_sdk(__all__)

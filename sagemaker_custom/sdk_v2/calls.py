@@ -20,6 +20,8 @@ class Call:
     """What the caller wrote, by name."""
     defaults: Mapping[str, Any]
     """What the constructor takes where the caller wrote nothing."""
+    takes: frozenset[str]
+    """Names of all that it takes."""
 
     def get(self, name: str) -> Any:
         """Return what the constructor would see as ``name``."""
@@ -43,7 +45,7 @@ def read_call(constructor: Callable[..., Any], args: tuple[Any, ...], kwargs: Ma
         given["image_uri"] = image_uri
     renamed_kwargs("train_instance_type", "instance_type", given.get("instance_type"), given)
     defaults = {name: item.default for name, item in signature.parameters.items() if item.default is not _EMPTY}
-    return Call(given=given, defaults=defaults)
+    return Call(given=given, defaults=defaults, takes=frozenset(signature.parameters))
 
 
 def shown_signature(own: Callable[..., Any], of_the_sdk: Callable[..., Any]) -> inspect.Signature:

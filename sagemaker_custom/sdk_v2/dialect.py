@@ -66,6 +66,11 @@ class Python3Dialect(Dialect):
 
     python: str | None = None
 
+    def filled(self, call: Call, base: BaseImage) -> dict[str, Any]:
+        """Return the arguments that the SDK wants and the user did not give."""
+        python = {"py_version": "py3"} if call.get("py_version") is None else {}
+        return super().filled(call, base) | python
+
     def stock_name(self, image: ParsedImage) -> str:
         """Return what the SDK reads."""
         return f"{self.repository}:{image.version}-cpu-py3"

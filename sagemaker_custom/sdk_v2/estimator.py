@@ -228,12 +228,16 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
             if self._workspace is not None:
                 self._workspace.remove()
 
+    def provide_image(self) -> None:
+        """Make sure that the training image exists, as ``build=`` says; nothing for an image of your own."""
+        if self.image_uri is None and not self._sdk_chooses_image:
+            self._images.provide("training", self._get_instance_type(), self.sagemaker_session, self._image_uri_region)
+
     def _prepare_for_training(self, job_name: str | None = None) -> None:
         # Tuners and processors come by here too.
         if not self.git_config:
             bundle_of(self)
-        if self.image_uri is None and not self._sdk_chooses_image:
-            self._images.provide("training", self._get_instance_type(), self.sagemaker_session, self._image_uri_region)
+        self.provide_image()
         session = self.sagemaker_session
         if not (isinstance(session, CustomLocalSession) and session.uses_local_code):
             super()._prepare_for_training(job_name)
