@@ -58,6 +58,8 @@ class OwnBase(BaseImage):
     """An own image in the place of one of AWS's: little is known of it, and no framework is."""
 
     interpreter: str = "python3"
+    held: tuple[str, ...] = ()
+    """Packages that no extra may change."""
 
     @property
     def python(self) -> str:
@@ -82,6 +84,7 @@ class OwnBase(BaseImage):
     def version_of(self, framework: str) -> Version | None:
         """Return ``None``: nobody says which frameworks are in it."""
         del framework
+        return None
 
 
 def own_image(
@@ -175,6 +178,7 @@ def own_base(
         accounts="",
         digest=digest,
         interpreter=own.python,
+        held=own.held,
     )
 
 

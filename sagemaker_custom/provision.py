@@ -64,7 +64,8 @@ def ensure_image(
     """
     if not plan.needs_build:
         _bring_base(plan, policy, store, mirror)
-        progress.step(f"image {plan.reference}: AWS's own, nothing to build")
+        whose = "your own" if plan.own else "AWS's own"
+        progress.step(f"image {plan.reference}: {whose}, nothing to build")
         return plan.reference
     if policy == "always":
         _bring_base(plan, policy, store, mirror)
@@ -79,7 +80,7 @@ def ensure_image(
     if policy == "never":
         raise ImageMissingError(
             f'the image {plan.reference} does not exist, and build="never" forbids building it',
-            hint=f"build it with: {build_command(plan)}",
+            hint=_build_hint(plan),
         )
     _bring_base(plan, policy, store, mirror)
     return builder().build(plan)
@@ -110,6 +111,12 @@ def verify_fingerprint(plan: BuildPlan, found: FoundImage) -> None:
             f"expected {plan.fingerprint}",
             hint="somebody pushed something else under this tag: delete the tag, or choose another repository_prefix",
         )
+
+
+def _build_hint(plan: BuildPlan) -> str:
+    if plan.own is None:
+        return f"build it with: {build_command(plan)}"
+    return f'build it by build_image(), by build="if-missing", or with: {build_command(plan)}'
 
 
 def build_command(plan: BuildPlan, command: str = "build") -> str:
