@@ -25,7 +25,7 @@ from sagemaker_custom.oci import DOCKER_MANIFEST
 from sagemaker_custom.own_images import own_image
 from sagemaker_custom.progress import NoProgress
 from sagemaker_custom.sandbox.stand_ins import StandIns
-from sagemaker_custom.settings import Settings
+from sagemaker_custom.settings import RegistryEndpoint, Settings
 from sagemaker_custom.spec import AptExtra, PipExtra
 from sagemaker_custom.wiring import Parts
 
@@ -277,7 +277,10 @@ class TestBaseImage:
         storage.mkdir()
         with running_registry(storage) as registry:
             settings = replace(
-                parts.settings, registry_endpoints={host: registry.url}, account="123456789012", region="us-east-1"
+                parts.settings,
+                registry_endpoints=(RegistryEndpoint(pattern=host, url=registry.url),),
+                account="123456789012",
+                region="us-east-1",
             )
             mapped = _WithoutEcr(settings=settings, progress=_Quiet)
             plan = mapped.plan_own(own_image(base_image=root, name="copied"))
@@ -308,9 +311,7 @@ class _WithoutEcr(Parts):
 @pytest.fixture(scope="module")
 def toolkits(request, docker_engine, root, ca_bundle, tmp_path_factory):
     """Both toolkits on the plain Debian root, built once for the tests that run them."""
-    settings = Settings(
-        cache_dir=str(tmp_path_factory.mktemp("cache")), ca_bundle=ca_bundle, accept_stand_ins=True
-    )
+    settings = Settings(cache_dir=str(tmp_path_factory.mktemp("cache")), ca_bundle=ca_bundle, accept_stand_ins=True)
     parts = Parts(settings=settings, progress=_Quiet)
     own = own_image(base_image=root, name="toolkits", toolkit="add")
     made = {}
@@ -364,7 +365,9 @@ class TestToolkits:
         assert (code, model.get("weights.txt")) == (0, "42"), said
 
     def test_program_that_is_there_is_left_alone(self, parts, remove, folder, root, docker_engine):
-        (folder / "Dockerfile").write_text(f"FROM {root}\nCOPY --chmod=755 train /usr/local/bin/train\nWORKDIR /opt/ml\n")
+        (folder / "Dockerfile").write_text(
+            f"FROM {root}\nCOPY --chmod=755 train /usr/local/bin/train\nWORKDIR /opt/ml\n"
+        )
 
         _, image = ensured(parts, remove, own_image(dockerfile=folder, toolkit="add"))
 
@@ -378,8 +381,8 @@ class TestToolkits:
             assert endpoint.status("/ping") == 200
             body, kind = endpoint.invoke(b"[[1, 2], [3, 4]]", "application/json", "application/json")
             assert (json.loads(body), kind) == ([[3, 6], [9, 12]], "application/json")
-            body, _ = endpoint.invoke(b"1,2\n", "text/csv", "text/csv")
-            assert body.strip() == b"3.0,6.0"
+            body, _ = endpoint.invoke(b"1,2\n3,4\n", "text/csv", "text/csv")
+            assert body.split() == [b"3,6", b"9,12"]
 
     def test_serving_as_another_user_than_root(self, parts, remove, folder, toolkits, docker_engine):
         (folder / "Dockerfile").write_text(f"FROM {toolkits['inference']}\nRUN rm /usr/local/bin/serve\nUSER nobody\n")
