@@ -188,7 +188,7 @@ def _ignored(root: Path, dockerfile: str) -> DockerIgnore:
 
 def _entries(root: Path, ignored: DockerIgnore, below: str = "") -> Iterator[ContextEntry]:
     try:
-        names = sorted(os.listdir(root / below))
+        names = sorted(item.name for item in (root / below).iterdir())
     except OSError as error:
         raise _unreadable(root / below, error) from error
     for name in names:

@@ -72,9 +72,8 @@ def _pattern(line: str, origin: str) -> _Pattern:
     keeps = line.startswith("!")
     body = line.removeprefix("!").strip()
     try:
-        if not body:
-            raise ValueError(line)
-        return _Pattern(keeps=keeps, regex=re.compile(_expression(_cleaned(body)), re.DOTALL))
+        expression = _expression(_cleaned(body)) if body else _no_pattern(line)
+        return _Pattern(keeps=keeps, regex=re.compile(expression, re.DOTALL))
     except (ValueError, re.error) as error:
         raise SourceError(
             f"{origin}: {line!r} is not a pattern",

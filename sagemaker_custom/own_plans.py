@@ -144,10 +144,7 @@ def own_warnings(plan: BuildPlan, region: str, *, local: bool) -> tuple[str, ...
     if local or plan.needs_build:
         return ()
     if reference.ecr is None:
-        return (
-            f"{reference} is not in Amazon ECR: SageMaker takes such images for training in a VPC alone "
-            "(training_repository_access_mode)",
-        )
+        return (f"SageMaker takes {reference} for training in a VPC alone, since it is not in Amazon ECR",)
     if reference.ecr.region != region:
         return (f"{reference} is in {reference.ecr.region}, and SageMaker takes images of its own region, {region}",)
     return ()

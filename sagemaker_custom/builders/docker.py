@@ -10,7 +10,6 @@ from datetime import datetime
 from pathlib import Path
 from posixpath import dirname
 from tempfile import TemporaryDirectory
-
 from typing import TypeVar
 
 from sagemaker_custom.builders import failures, index_logins
@@ -189,7 +188,7 @@ class DockerBuilder:
                 target=context.target,
             )
             self._progress.step(f"building the folder {context.folder.path} for {plan.reference}")
-            own = replace(request, dockerfile=lambda secret_mounts: context.dockerfile, files={}, folder=folder)
+            own = replace(request, dockerfile=lambda _: context.dockerfile, files={}, folder=folder)
             return route.build(own, on_line=on_line)
 
     def _base_digest(self, reference: ImageReference) -> Digest:

@@ -217,7 +217,7 @@ class TestIgnored:
 
 class TestErrors:
     def test_no_folder(self, tmp_path):
-        with pytest.raises(SourceError, match="there is no folder '.*gone' to build"):
+        with pytest.raises(SourceError, match=r"there is no folder '.*gone' to build"):
             read_context(dockerfile_folder(tmp_path / "gone"))
 
     def test_no_dockerfile_names_what_looks_like_one(self, folder):

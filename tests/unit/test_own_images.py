@@ -164,7 +164,7 @@ class TestPlan:
         elsewhere = own_plan(own_image(base_image="quay.io/team/jax"))
         far = own_plan(own_image(base_image=f"{HOST.replace('us-east', 'eu-west')}/team/jax"))
 
-        assert "not in Amazon ECR" in own_warnings(elsewhere, "us-east-1", local=False)[0]
+        assert "since it is not in Amazon ECR" in own_warnings(elsewhere, "us-east-1", local=False)[0]
         assert "is in eu-west-1" in own_warnings(far, "us-east-1", local=False)[0]
         assert own_warnings(elsewhere, "us-east-1", local=True) == ()
 
