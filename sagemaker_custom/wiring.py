@@ -17,21 +17,30 @@ from sagemaker_custom import catalog as catalogs
 from sagemaker_custom._version import __version__
 from sagemaker_custom.bases import find_base, serving_pair, with_defaults
 from sagemaker_custom.catalog_sources import Locations, open_catalog
-from sagemaker_custom.errors import CredentialsError, ImageNotInCatalogError, SettingsError, UsageError
+from sagemaker_custom.dockerfile_folder import read_context
+from sagemaker_custom.errors import (
+    CredentialsError,
+    EngineUnavailableError,
+    ImageNotInCatalogError,
+    SettingsError,
+    UsageError,
+)
+from sagemaker_custom.own_plans import own_warnings, plan_own_image
 from sagemaker_custom.plan import (
     BuildPlan,
     EngineTarget,
     MirrorPolicy,
     PipIndexes,
     RegistryTarget,
+    Target,
     make_plan,
 )
 from sagemaker_custom.progress import Progress, terminal_progress
 from sagemaker_custom.provision import check_policy, ensure_image
-from sagemaker_custom.reference import ImageReference, RegistryCredentials
+from sagemaker_custom.reference import Digest, ImageReference, RegistryCredentials
 from sagemaker_custom.resolve import NeedsBuild, resolve
 from sagemaker_custom.settings import Settings
-from sagemaker_custom.spec import ImageSpec
+from sagemaker_custom.spec import Architecture, Extra, ImageScope, ImageSpec, Processor, hardware_of
 
 if TYPE_CHECKING:
     import boto3
@@ -40,6 +49,7 @@ if TYPE_CHECKING:
     from sagemaker_custom.builders import ImageBuilder, ImageStore
     from sagemaker_custom.builders.docker_engine import DockerEngine
     from sagemaker_custom.mirror import Mirrored
+    from sagemaker_custom.own_images import OwnImage
     from sagemaker_custom.registry import RegistryClient
 
 logger = logging.getLogger(__name__)
@@ -148,12 +158,89 @@ class Parts:
             if needs_account
             else EngineTarget(),
             repository_prefix=self.settings.repository_prefix,
-            pip_indexes=PipIndexes(
-                index_url=self.settings.pip_index_url, extra_index_urls=self.settings.pip_extra_index_urls
-            ),
+            pip_indexes=self._pip_indexes,
             mirror=mirror,
             today=datetime.now(timezone.utc).date(),
         )
+
+    def plan_own(
+        self,
+        own: OwnImage,
+        *,
+        image_scope: ImageScope = "training",
+        instance_type: str | None = None,
+        processor: Processor | None = None,
+        architecture: Architecture | None = None,
+        extras: tuple[Extra, ...] = (),
+        local: bool = False,
+        region: str | None = None,
+        account: str | None = None,
+    ) -> BuildPlan:
+        """Say what would be used or built of an image of the user's own; its folder is read now.
+
+        Args:
+            own: The image; see :func:`sagemaker_custom.own_images.own_image`.
+            image_scope: What it is used for.
+            instance_type: Says processor and architecture where those are not named.
+            processor: Of the instance.
+            architecture: Of the instance.
+            extras: What to install besides.
+            local: Whether for local mode: a bare tag, no registry, no account.
+            region: Default: the one of these parts.
+            account: Whose registry holds what is built; default: the settings', else the caller's.
+
+        Raises:
+            SourceError: The folder cannot be read.
+            UsageError: The image has the name of a framework, or the instance type is none.
+            ImageNotInCatalogError: A recipe has nothing for this image.
+            CredentialsError: The account has to be asked for, and there are no credentials.
+        """
+        hardware = hardware_of(instance_type)
+        is_bare = own.base_image is not None and own.base_image.registry is None
+        region = self._region_for(region, local=local)
+
+        def planned(target: Target) -> BuildPlan:
+            return plan_own_image(
+                own,
+                context=context,
+                image_id=image_id,
+                image_scope=image_scope,
+                processor=processor or hardware.processor,
+                architecture=architecture or hardware.architecture,
+                extras=extras,
+                catalog=self.catalog,
+                region=region,
+                target=target,
+                repository_prefix=self.settings.repository_prefix,
+                pip_indexes=self._pip_indexes,
+            )
+
+        context = read_context(own.dockerfile) if own.dockerfile else None
+        image_id = self._unpublished_id(own.base_image) if own.base_image and is_bare else None
+        used = planned(EngineTarget())
+        # Whose account it is has to be asked only for what goes to its registry.
+        if local or not (used.needs_build or is_bare):
+            return replace(used, warnings=own_warnings(used, region, local=local))
+        return planned(RegistryTarget(account=account or self.settings.account or self.aws.account_id()))
+
+    def _unpublished_id(self, reference: ImageReference) -> Digest | None:
+        """Return the id of an image that the local Docker Engine built itself, under a name that says nothing of it.
+
+        What was pulled is known by its name, as on every other machine.
+        """
+        if reference.digest:
+            return None
+        try:
+            image = self.engine.find_image(str(reference))
+        except EngineUnavailableError as error:
+            logger.info("whether %s is an image of this machine cannot be told: %s", reference, error.message)
+            return None
+        is_published = image and any(text.startswith(f"{reference.repository}@") for text in image.digests)
+        return image.id if image and not is_published else None
+
+    @property
+    def _pip_indexes(self) -> PipIndexes:
+        return PipIndexes(index_url=self.settings.pip_index_url, extra_index_urls=self.settings.pip_extra_index_urls)
 
     def serving(self, plan: BuildPlan) -> str:
         """Say which image of AWS serves what the image of ``plan`` trains, on CPUs if it can be; or why none does."""

@@ -102,7 +102,7 @@ def _serving(planned: BuildPlan, parts: Parts) -> str | None:
 
 def describe_step(step: Step) -> str:
     """Return a step in one line for people."""
-    from sagemaker_custom.resolve import CondaStep, PackagesStep
+    from sagemaker_custom.resolve import CondaStep, PackagesStep, ToolkitStep
 
     match step:
         case PackagesStep():
@@ -110,6 +110,9 @@ def describe_step(step: Step) -> str:
         case CondaStep():
             channels = f" from {' '.join(step.channels)}" if step.channels else ""
             return f"conda: {' '.join(step.packages)}{channels}"
+        case ToolkitStep():
+            program = "serve" if step.image_scope == "inference" else "train"
+            return f"SageMaker's toolkit, unless there is a {program} program: {' '.join(step.packages)}"
         case _:
             removed = f", after removing {' '.join(step.uninstall)}" if step.uninstall else ""
             return f"pip: {' '.join((*step.build_packages, *step.packages))}{removed}"
