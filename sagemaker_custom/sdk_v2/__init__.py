@@ -4,6 +4,7 @@ from sagemaker_custom.sdk_v2.chainer import CustomChainer, CustomChainerModel, C
 from sagemaker_custom.sdk_v2.huggingface import CustomHuggingFace, CustomHuggingFaceModel, CustomHuggingFacePredictor
 from sagemaker_custom.sdk_v2.local import CustomLocalSession
 from sagemaker_custom.sdk_v2.mxnet import CustomMXNet, CustomMXNetModel, CustomMXNetPredictor
+from sagemaker_custom.sdk_v2.own import CustomFramework, CustomFrameworkModel, CustomModel, CustomPredictor
 from sagemaker_custom.sdk_v2.processor import (
     CustomFrameworkProcessor,
     CustomHuggingFaceProcessor,
@@ -24,6 +25,8 @@ __all__ = [
     "CustomChainer",
     "CustomChainerModel",
     "CustomChainerPredictor",
+    "CustomFramework",
+    "CustomFrameworkModel",
     "CustomFrameworkProcessor",
     "CustomHuggingFace",
     "CustomHuggingFaceModel",
@@ -34,6 +37,8 @@ __all__ = [
     "CustomMXNetModel",
     "CustomMXNetPredictor",
     "CustomMXNetProcessor",
+    "CustomModel",
+    "CustomPredictor",
     "CustomPyTorch",
     "CustomPyTorchModel",
     "CustomPyTorchPredictor",

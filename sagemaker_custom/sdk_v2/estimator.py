@@ -24,6 +24,7 @@ from sagemaker_custom.sdk_v2.dialect import Dialect
 from sagemaker_custom.sdk_v2.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES, LOCAL_ROLE, CustomLocalSession
 from sagemaker_custom.sdk_v2.model import ExtendedModel
+from sagemaker_custom.sdk_v2.provided import ProvidedImages
 from sagemaker_custom.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -60,7 +61,7 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
     _dialect: ClassVar[Dialect]
     _model_class: ClassVar[type[ExtendedModel]]
     _placeholder: ClassVar[str | None] = NO_STOCK_CHECK
-    _images: Images
+    _images: ProvidedImages
     _workspace: Workspace | None
     _clone: dict[str, Any] | None = None
     _sdk_chooses_image = False
@@ -274,9 +275,7 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
     def _prepare_init_params_from_job_description(
         cls, job_details: dict[str, Any], model_channel_name: str | None = None
     ) -> dict[str, Any]:
-        if "HyperParameterTuningResourceConfig" in job_details:
-            # As the tuner describes what it starts; the SDK reads the other name alone.
-            job_details = {"ResourceConfig": job_details["HyperParameterTuningResourceConfig"], **job_details}
+        job_details = with_resource_config(job_details)
         image = JobImage.of(job_details, cls._dialect)
         prepare = super()._prepare_init_params_from_job_description
         if image is None:
@@ -310,6 +309,13 @@ def feature_with_an_image(call: Call) -> str | None:
     if "torch_distributed" in distribution and parallel is not None and parallel.get("enabled", True):
         return "SageMaker's model parallelism library"
     return None
+
+
+def with_resource_config(job_details: dict[str, Any]) -> dict[str, Any]:
+    """Return a job's description with its machines under the one name that the SDK reads: a tuner writes another."""
+    if "HyperParameterTuningResourceConfig" not in job_details:
+        return job_details
+    return {"ResourceConfig": job_details["HyperParameterTuningResourceConfig"], **job_details}
 
 
 def use_local_session(kwargs: dict[str, Any]) -> None:

@@ -15,6 +15,7 @@ from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, is_local_folder, 
 from sagemaker_custom.sdk_v2.dialect import Dialect
 from sagemaker_custom.sdk_v2.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES, LOCAL_ROLE, CustomLocalSession
+from sagemaker_custom.sdk_v2.provided import ProvidedImages
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.source import SourceBundle
 
@@ -41,7 +42,7 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
 
     _dialect: ClassVar[Dialect]
     _predictor_class: ClassVar[Any]
-    _images: Images
+    _images: ProvidedImages
     _workspace: Workspace | None
     bucket: str | None
     image_config: Any
@@ -101,7 +102,7 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
             cls.__signature__ = shown_signature(ExtendedModel.__init__, super().__init__)
 
     @classmethod
-    def taken_over(cls, model: Any, images: Images) -> Self:
+    def taken_over(cls, model: Any, images: ProvidedImages) -> Self:
         """Return a model of the SDK, which an estimator of the SDK has made by its own rules, as one of this class.
 
         Args:
@@ -207,3 +208,19 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
             self.sagemaker_session = CustomLocalSession.adopt(session) if session else CustomLocalSession()
             self.role = self.role or LOCAL_ROLE
         super()._init_sagemaker_session_if_does_not_exist(instance_type)
+
+
+class ServesByUri(Model):  # type: ignore[misc]  # the SDK has no types
+    """Classes of the SDK that want to be told their image; it is told them while they describe the container."""
+
+    image_uri: Any
+    serving_image_uri: Any
+
+    def prepare_container_def(self, instance_type: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Return the container definition for ``CreateModel``."""
+        given = self.image_uri
+        self.image_uri = given or self.serving_image_uri(None, instance_type)
+        try:
+            return super().prepare_container_def(instance_type, *args, **kwargs)
+        finally:
+            self.image_uri = given

@@ -8,6 +8,7 @@ from sagemaker.rl import RLEstimator
 
 from sagemaker_custom.sdk_v2.dialect import RLDialect
 from sagemaker_custom.sdk_v2.estimator import ExtendedEstimator
+from sagemaker_custom.sdk_v2.images import Images
 from sagemaker_custom.sdk_v2.mxnet import CustomMXNetModel
 from sagemaker_custom.sdk_v2.tensorflow import CustomTensorFlowModel
 
@@ -23,6 +24,7 @@ class CustomRLEstimator(ExtendedEstimator, RLEstimator):  # type: ignore[misc]  
     _dialect = RLDialect(framework="rl")
     # The SDK's constructor checks nothing that is newer here, and forgets the toolkit when it sees an image.
     _placeholder = None
+    _images: Images
 
     def _extended_model(self, model: Any) -> Any:
         if self.image_uri is not None:

@@ -7,32 +7,21 @@ from typing import Any
 from sagemaker.sparkml import SparkMLModel, SparkMLPredictor
 
 from sagemaker_custom.sdk_v2.dialect import Dialect
-from sagemaker_custom.sdk_v2.model import ExtendedModel
+from sagemaker_custom.sdk_v2.model import ExtendedModel, ServesByUri
 
 
 class CustomSparkMLPredictor(SparkMLPredictor):  # type: ignore[misc]  # the SDK has no types
     """The SDK's ``SparkMLPredictor``, for endpoints of :class:`CustomSparkMLModel`."""
 
 
-class _SparkMLModel(SparkMLModel):  # type: ignore[misc]  # the SDK has no types
+class _SparkMLModel(ServesByUri, SparkMLModel):  # type: ignore[misc]  # the SDK has no types
     """The SDK's class, without the look-up of AWS's image in its constructor."""
-
-    image_uri: Any
-    serving_image_uri: Any
 
     def __init__(
         self, model_data: Any, role: str | None = None, spark_version: str = "3.3", image_uri: Any = None, **kwargs: Any
     ) -> None:
         del spark_version
         super(SparkMLModel, self).__init__(image_uri, model_data, role, **kwargs)
-
-    def prepare_container_def(self, instance_type: Any = None, *args: Any, **kwargs: Any) -> Any:
-        given = self.image_uri
-        self.image_uri = given or self.serving_image_uri(None, instance_type)
-        try:
-            return super().prepare_container_def(instance_type, *args, **kwargs)
-        finally:
-            self.image_uri = given
 
 
 class CustomSparkMLModel(ExtendedModel, _SparkMLModel):
