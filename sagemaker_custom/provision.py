@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
-from pathlib import PurePath
 
 from sagemaker_custom.builders import FoundImage, ImageBuilder, ImageStore
 from sagemaker_custom.errors import ImageMissingError, TagConflictError, UsageError
@@ -23,6 +22,7 @@ from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.resolve import describe_extra
 from sagemaker_custom.spec import BuildPolicy, RequirementsExtra
 
+_OF_OWN = ("--py-version", "--image-scope", "--processor", "--architecture", "--cuda-version")
 _POLICIES: dict[str, BuildPolicy] = {"if-missing": "if-missing", "always": "always", "never": "never"}
 
 
@@ -138,7 +138,7 @@ def build_command(plan: BuildPlan, command: str = "build") -> str:
         "--container-version": plan.spec.container_version,
     }
     if plan.own is not None:
-        options = {name: options[name] for name in ("--py-version", "--image-scope", "--processor", "--architecture")}
+        options = {name: options[name] for name in _OF_OWN}
     words = ["sagemaker-custom", command, *(_own_words(plan.own) if plan.own else (plan.spec.framework,))]
     words += [word for name, value in options.items() if value for word in (name, value)]
     for extra in plan.spec.extras:
@@ -152,10 +152,9 @@ def build_command(plan: BuildPlan, command: str = "build") -> str:
 
 def _own_words(own: OwnImage) -> Iterator[str]:
     if own.dockerfile:
-        yield from (
-            "--dockerfile",
-            str(PurePath(own.dockerfile.path, _unless(own.dockerfile.dockerfile, "Dockerfile"))),
-        )
+        yield from ("--folder", own.dockerfile.path)
+        if own.dockerfile.dockerfile != "Dockerfile":
+            yield from ("--dockerfile-name", own.dockerfile.dockerfile)
         for name, value in own.dockerfile.build_args:
             yield from ("--build-arg", f"{name}={value}")
         yield from ("--target", own.dockerfile.target) if own.dockerfile.target else ()
@@ -164,7 +163,5 @@ def _own_words(own: OwnImage) -> Iterator[str]:
     yield from ("--name", own.name)
     yield from ("--toolkit", own.toolkit) if own.toolkit != "none" else ()
     yield from ("--python", own.python) if own.python != "python3" else ()
-
-
-def _unless(text: str, usual: str) -> str:
-    return "" if text == usual else text
+    for package in own.held:
+        yield from ("--hold", package)

@@ -20,7 +20,6 @@ from sagemaker_custom.catalog_sources import Locations, open_catalog
 from sagemaker_custom.dockerfile_folder import read_context
 from sagemaker_custom.errors import (
     CredentialsError,
-    EngineUnavailableError,
     ImageNotInCatalogError,
     SettingsError,
     UsageError,
@@ -37,7 +36,7 @@ from sagemaker_custom.plan import (
 )
 from sagemaker_custom.progress import Progress, terminal_progress
 from sagemaker_custom.provision import check_policy, ensure_image
-from sagemaker_custom.reference import Digest, ImageReference, RegistryCredentials
+from sagemaker_custom.reference import ImageReference, RegistryCredentials
 from sagemaker_custom.resolve import NeedsBuild, resolve
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.spec import Architecture, Extra, ImageScope, ImageSpec, Processor, hardware_of
@@ -195,6 +194,8 @@ class Parts:
             ImageNotInCatalogError: A recipe has nothing for this image.
             CredentialsError: The account has to be asked for, and there are no credentials.
         """
+        from sagemaker_custom.builders.unpublished import unpublished_id
+
         hardware = hardware_of(instance_type)
         is_bare = own.base_image is not None and own.base_image.registry is None
         region = self._region_for(region, local=local)
@@ -216,27 +217,12 @@ class Parts:
             )
 
         context = read_context(own.dockerfile) if own.dockerfile else None
-        image_id = self._unpublished_id(own.base_image) if own.base_image and is_bare else None
+        image_id = unpublished_id(self.engine, own.base_image) if own.base_image and is_bare else None
         used = planned(EngineTarget())
         # Whose account it is has to be asked only for what goes to its registry.
         if local or not (used.needs_build or is_bare):
             return replace(used, warnings=own_warnings(used, region, local=local))
         return planned(RegistryTarget(account=account or self.settings.account or self.aws.account_id()))
-
-    def _unpublished_id(self, reference: ImageReference) -> Digest | None:
-        """Return the id of an image that the local Docker Engine built itself, under a name that says nothing of it.
-
-        What was pulled is known by its name, as on every other machine.
-        """
-        if reference.digest:
-            return None
-        try:
-            image = self.engine.find_image(str(reference))
-        except EngineUnavailableError as error:
-            logger.info("whether %s is an image of this machine cannot be told: %s", reference, error.message)
-            return None
-        is_published = image and any(text.startswith(f"{reference.repository}@") for text in image.digests)
-        return image.id if image and not is_published else None
 
     @property
     def _pip_indexes(self) -> PipIndexes:
@@ -348,7 +334,9 @@ class Parts:
         ecr = ImageReference(registry=host, repository="any").ecr
         if ecr:
             return self.aws.registry_credentials(account=ecr.account, region=ecr.region)
-        return _docker_login(host)
+        from sagemaker_custom.registry.docker_login import docker_login
+
+        return docker_login(host)
 
     def _store(self, plan: BuildPlan) -> ImageStore:
         from sagemaker_custom.builders.store import EngineStore, RegistryStore
@@ -434,18 +422,3 @@ def check_builder(builder: str) -> None:
     """
     if builder not in BUILDERS:
         raise UsageError(f"builder={builder!r} is not a builder", hint=f"write one of {', '.join(map(repr, BUILDERS))}")
-
-
-def _docker_login(host: str) -> RegistryCredentials | None:
-    from docker import auth, errors
-
-    try:
-        stored = auth.load_config().resolve_authconfig(host)
-    except errors.DockerException as error:
-        logger.warning("docker's stored credentials for %s cannot be read: %s", host, error)
-        return None
-    if not stored:
-        return None
-    if stored.get("IdentityToken"):
-        return RegistryCredentials(username="<token>", password=stored["IdentityToken"])
-    return RegistryCredentials(username=stored.get("Username", ""), password=stored.get("Password", ""))

@@ -172,7 +172,7 @@ class TestPlan:
         own = own_image(dockerfile=folder, build_args={"A": "b c"}, target="gpu", toolkit="add")
 
         assert build_command(own_plan(own, "pip:tiny", local=True)) == (
-            f"sagemaker-custom build --dockerfile {folder} --build-arg 'A=b c' --target gpu --name churn-model "
+            f"sagemaker-custom build --folder {folder} --build-arg 'A=b c' --target gpu --name churn-model "
             "--toolkit add --image-scope training --processor cpu --extra pip:tiny --local"
         )
 
