@@ -7,7 +7,7 @@ RUN := $(VENV)/bin/python
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test unit lint bench engine clean
+.PHONY: help demo test heavy unit lint bench engine clean
 
 help: ## list what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -15,8 +15,11 @@ help: ## list what can be made
 demo: $(VENV)/.installed engine ## the main job in a sandbox: build, train, serve, "deploy"
 	SAGEMAKER_SUPPRESS_V2_WARNING=1 $(RUN) examples/digits/demo.py $(ARGS)
 
-test: $(VENV)/.installed engine ## all tests, integration included (ARGS are handed to pytest)
-	$(RUN) -m pytest $(ARGS)
+test: $(VENV)/.installed engine ## all tests but the heavy ones, integration included (ARGS are handed to pytest)
+	$(RUN) -m pytest -m "not heavy" $(ARGS)
+
+heavy: $(VENV)/.installed engine ## the frameworks in their stand-ins: 8 GB of images, minutes the first time
+	$(RUN) -m pytest -m heavy $(ARGS)
 
 unit: $(VENV)/.installed ## the tests that need no engine
 	$(RUN) -m pytest -m "not docker" $(ARGS)

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 _NEEDED = ("moto", "flask", "flask_cors")
 """What the extra ``sandbox`` brings, besides what the package needs anyway."""
 
+_FRAMEWORKS = ("pytorch", "huggingface", "sklearn", "xgboost", "tensorflow")
+"""Those of ``sandbox.frameworks``, which would cost ``--help`` the import of Docker's client."""
+
 
 @click.group()
 def sandbox() -> None:
@@ -32,7 +35,14 @@ def sandbox() -> None:
 
 
 _bases_option = click.option(
-    "--bases", is_flag=True, help="Make the stand-ins for AWS's images first: minutes the first time, needs Docker."
+    "--bases", is_flag=True, help="Make the stand-ins for AWS's PyTorch images first: minutes at first, needs Docker."
+)
+_framework_option = click.option(
+    "--framework",
+    "frameworks",
+    type=click.Choice(_FRAMEWORKS),
+    multiple=True,
+    help="Make the stand-ins for this framework's images first; may be repeated.",
 )
 _region_option = click.option("--region", default="us-east-1", show_default=True, help="Of its sessions and bucket.")
 _folder_option = click.option(
@@ -42,15 +52,16 @@ _folder_option = click.option(
 
 @sandbox.command()
 @_bases_option
+@_framework_option
 @_region_option
 @_folder_option
 @json_option
-def up(bases: bool, region: str, folder: str | None, as_json: bool) -> None:
+def up(bases: bool, frameworks: tuple[str, ...], region: str, folder: str | None, as_json: bool) -> None:
     """Run the sandbox until Ctrl-C.
 
     Prints the variables that bring other processes into it, to be pasted into a shell.
     """
-    with _running(region, folder, bases=bases) as running:
+    with _running(region, folder, frameworks=_wanted(bases, frameworks)) as running:
         if as_json:
             print_document({"environment": running.environment})
         else:
@@ -65,17 +76,29 @@ def up(bases: bool, region: str, folder: str | None, as_json: bool) -> None:
 
 @sandbox.command(context_settings={"allow_interspersed_args": False})
 @_bases_option
+@_framework_option
 @_region_option
 @_folder_option
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 @click.pass_context
-def run(ctx: click.Context, command: tuple[str, ...], bases: bool, region: str, folder: str | None) -> None:
+def run(
+    ctx: click.Context,
+    command: tuple[str, ...],
+    bases: bool,
+    frameworks: tuple[str, ...],
+    region: str,
+    folder: str | None,
+) -> None:
     """Run a command in a sandbox of its own.
 
     The exit code is the command's. Write -- before it: sagemaker-custom sandbox run -- python train.py
     """
-    with _running(region, folder, bases=bases) as running:
+    with _running(region, folder, frameworks=_wanted(bases, frameworks)) as running:
         ctx.exit(_run(command, {**os.environ, **running.environment}))
+
+
+def _wanted(bases: bool, frameworks: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys([*["pytorch"] * bases, *frameworks]))
 
 
 def _run(command: tuple[str, ...], environment: dict[str, str]) -> int:
@@ -90,7 +113,7 @@ def _run(command: tuple[str, ...], environment: dict[str, str]) -> int:
 
 
 @contextmanager
-def _running(region: str, folder: str | None, *, bases: bool) -> Iterator[Sandbox]:
+def _running(region: str, folder: str | None, *, frameworks: tuple[str, ...]) -> Iterator[Sandbox]:
     missing = [name for name in _NEEDED if find_spec(name) is None]
     if missing:
         raise UsageError(
@@ -104,9 +127,9 @@ def _running(region: str, folder: str | None, *, bases: bool) -> Iterator[Sandbo
     before = signal.signal(signal.SIGTERM, _interrupt)
     try:
         with Sandbox(folder, region=region) as running:
-            if bases:
+            if frameworks:
                 with terminal_progress() as progress:
-                    running.ensure_bases(progress)
+                    running.ensure_bases(progress, frameworks)
             yield running
     finally:
         signal.signal(signal.SIGTERM, before)

@@ -1,7 +1,8 @@
-"""A whole AWS to try things on: moto's services, a real OCI registry, and stand-ins for the stock PyTorch images."""
+"""A whole AWS to try things on: moto's services, a real OCI registry, and stand-ins for stock images."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -33,8 +34,8 @@ class Sandbox:
 
     * AWS is moto: it records what is created and runs nothing; it is empty again the next time.
     * Image references are true ECR ones; :attr:`settings` send their hosts to a local registry, which keeps its images.
-    * ``pytorch-training`` and ``pytorch-inference`` 2.3.0 (CPU, py311) can be pulled from it after
-      :meth:`ensure_bases`. They are stand-ins, and say so in a label.
+    * ``pytorch-training`` and ``pytorch-inference`` 2.3.0 (CPU, py311), and on demand images of other frameworks,
+      can be pulled from it after :meth:`ensure_bases`. They are stand-ins, and say so in a label.
 
     Other processes get the same by :attr:`environment`.
     """
@@ -138,19 +139,26 @@ class Sandbox:
         """
         return self._aws.boto_session(region or self.region)
 
-    def ensure_bases(self, progress: Progress | None = None) -> None:
+    def ensure_bases(self, progress: Progress | None = None, frameworks: Iterable[str] = ("pytorch",)) -> None:
         """Make the stand-ins, where the registry lacks them, and push them; minutes the first time, then nothing.
 
+        Args:
+            progress: Told of each step.
+            frameworks: Of ``pytorch``, ``huggingface``, ``sklearn``, ``xgboost`` and ``tensorflow``.
+
         Raises:
+            UsageError: There is no stand-in for one of the frameworks.
             EngineUnavailableError: There is no Docker Engine, and none can be started.
             BuildError: A stand-in cannot be made.
             RegistryError: It cannot be pushed.
         """
         from sagemaker_custom.sandbox.engine import ensure_engine
+        from sagemaker_custom.sandbox.frameworks import publications_for
         from sagemaker_custom.sandbox.publish import publish
 
         publish(
             self._registry,
+            publications_for(frameworks),
             engine_factory=ensure_engine,
             folder=self._folder,
             settings=self._user_settings,

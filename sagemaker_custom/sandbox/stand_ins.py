@@ -1,7 +1,4 @@
-"""Recipes in ``bases/`` → images of a Docker Engine that stand in for the stock PyTorch images.
-
-They hold the real toolkits, the real model server and torch on a Debian root; a label says that they are stand-ins.
-"""
+"""Recipes in ``bases/`` → images of a Docker Engine that stand in for stock images; a label says that they do."""
 
 from __future__ import annotations
 
@@ -33,18 +30,10 @@ if TYPE_CHECKING:
 
 RECIPE_LABEL = "sagemaker-custom.stand-in.recipe"
 """Digest of all that an image is made from."""
-_ABOUT = {
-    STAND_IN_LABEL: "true",
-    f"{STAND_IN_LABEL}.about": (
-        "Not an image by AWS: a Debian root with the real SageMaker toolkits and torch for CPUs, "
-        "to try things without an AWS account. /opt/conda is a plain virtual environment without conda."
-    ),
-    f"{STAND_IN_LABEL}.python": "/opt/conda/bin/python",
-}
+_PYTHON = "/opt/conda/bin/python"
 _REPOSITORY = "sagemaker-custom-stand-in"
 _WORK = "/tmp/stand-in"  # noqa: S108  # inside the container that is being built
 _LAST_LINES = 20
-_PATH = "/opt/conda/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +42,12 @@ class Recipe:
 
     name: str
     """Its script is ``bases/<name>.sh``."""
+    about: str
+    """What is in it, and what of that is not AWS's; the rest of "Not an image by AWS: "."""
     parent: Recipe | None = None
     """``None``: a Debian root."""
+    has_torch: bool = False
+    """Whether the script finds torch's wheel for CPUs in ``/tmp/stand-in``."""
     files: tuple[str, ...] = ()
     """Further files of ``bases/`` that the script finds in ``/tmp/stand-in``."""
     instructions: tuple[str, ...] = ()
@@ -64,46 +57,26 @@ class Recipe:
     def digest(self) -> str:
         """16 characters that change when anything changes that the image is made from."""
         parts = {
-            "parent": self.parent.digest if self.parent else [SUITE, *ROOT_PACKAGES, TORCH_VERSION],
+            "parent": self.parent.digest if self.parent else [SUITE, *ROOT_PACKAGES],
+            "torch": TORCH_VERSION if self.has_torch else None,
             "files": [_resource(name).decode() for name in (f"{self.name}.sh", *self.files)],
             "instructions": self.instructions,
-            "labels": _ABOUT,
+            "labels": self._about,
         }
         return _digest(parts)
 
     @property
     def labels(self) -> dict[str, str]:
         """What the image says about itself."""
-        return {**_ABOUT, RECIPE_LABEL: self.digest}
+        return {**self._about, RECIPE_LABEL: self.digest}
 
-
-PYTHON_TORCH = Recipe(name="python-torch", instructions=(f"ENV PATH={_PATH}", "WORKDIR /"))
-TRAINING = Recipe(
-    name="training",
-    parent=PYTHON_TORCH,
-    files=("start_with_right_hostname.sh",),
-    instructions=(
-        "ENV SAGEMAKER_TRAINING_MODULE=sagemaker_pytorch_container.training:main",
-        "ENV DLC_CONTAINER_TYPE=training PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1",
-        'ENTRYPOINT ["bash","-m","start_with_right_hostname.sh"]',
-        'CMD ["/bin/bash"]',
-    ),
-)
-INFERENCE = Recipe(
-    name="inference",
-    parent=PYTHON_TORCH,
-    files=("dockerd-entrypoint.py",),
-    instructions=(
-        "ENV SAGEMAKER_SERVING_MODULE=sagemaker_pytorch_serving_container.serving:main",
-        # Without it TorchServe starts a worker with its own torch for every core of the machine.
-        "ENV SAGEMAKER_MODEL_SERVER_WORKERS=1",
-        "ENV DLC_CONTAINER_TYPE=inference PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1",
-        "EXPOSE 8080 8081",
-        "LABEL com.amazonaws.sagemaker.capabilities.accept-bind-to-port=true",
-        'ENTRYPOINT ["python","/usr/local/bin/dockerd-entrypoint.py"]',
-        'CMD ["serve"]',
-    ),
-)
+    @property
+    def _about(self) -> dict[str, str]:
+        return {
+            STAND_IN_LABEL: "true",
+            f"{STAND_IN_LABEL}.about": f"Not an image by AWS: {self.about}",
+            f"{STAND_IN_LABEL}.python": _PYTHON,
+        }
 
 
 class StandIns:
@@ -174,7 +147,11 @@ class StandIns:
     @contextmanager
     def _container(self, recipe: Recipe, parent: str) -> Iterator[Container]:
         command = ["/bin/sh", "-c", f"PIP_CONFIG_FILE={_WORK}/pip.conf sh {_WORK}/{recipe.name}.sh && rm -r {_WORK}"]
-        container = self._engine.containers.create(parent, entrypoint=command[:1], command=command[1:])
+        inherited = self._engine.images.get(parent).attrs["Config"].get("Entrypoint")
+        # Only in the place of another: an image keeps the entry point of the container it is made from, and there is
+        # no instruction that takes it away.
+        entry, rest = (command[:1], command[1:]) if inherited else (None, command)
+        container = self._engine.containers.create(parent, entrypoint=entry, command=rest)
         try:
             container.put_archive("/tmp", _archive(self._inputs(recipe)))  # noqa: S108  # in the container
             yield container
@@ -186,7 +163,7 @@ class StandIns:
         inputs["pip.conf"] = self._pip_configuration().encode()
         if self._settings.ca_bundle:
             inputs["ca.pem"] = Path(self._settings.ca_bundle).read_bytes()
-        if recipe.parent is None:
+        if recipe.has_torch:
             wheel = torch_wheel(self._folder / "wheels")
             inputs[wheel.name] = wheel.read_bytes()
         return inputs

@@ -1,5 +1,5 @@
 #!/bin/sh
-# python-torch → inference: TorchServe behind the toolkit that calls model_fn, input_fn, predict_fn and output_fn.
+# python-torch → pytorch-inference: TorchServe behind the toolkit that calls model_fn, input_fn, predict_fn and output_fn.
 set -eu
 
 /opt/conda/bin/pip install --no-compile \

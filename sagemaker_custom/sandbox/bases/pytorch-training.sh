@@ -1,5 +1,5 @@
 #!/bin/sh
-# python-torch → training: the toolkit that reads /opt/ml/input and runs the user's script.
+# python-torch → pytorch-training: the toolkit that reads /opt/ml/input and runs the user's script, with its module for PyTorch.
 set -eu
 
 /opt/conda/bin/pip install --no-compile sagemaker-training==5.1.4 sagemaker-pytorch-training==3.0.0
