@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sagemaker.estimator import DIR_PARAM_NAME
+from sagemaker.local.data import get_data_source_instance
 from sagemaker.local.image import (
     SM_STUDIO_LOCAL_MODE,
     _aws_credentials,
@@ -156,7 +157,8 @@ class LocalContainer(_SageMakerContainer):  # type: ignore[misc]  # the SDK has 
         """
         root = self._make_root("model")
         try:
-            volumes = self._prepare_serving_volumes(model_dir) if model_dir else [_model_volume(root)]
+            model = model_dir or f"file://{root / 'model'}"
+            volumes = self._prepare_serving_volumes(model)
             values = dict(environment)
             key = DIR_PARAM_NAME.upper()
             code = urlsplit(str(values.get(key, "")))
@@ -242,16 +244,19 @@ class LocalContainer(_SageMakerContainer):  # type: ignore[misc]  # the SDK has 
             logger.warning("the output of the failed training was not kept: %s", error)
 
     def _prepare_serving_volumes(self, model_location: str) -> list[Any]:
-        archive = Path(urlsplit(model_location).netloc + urlsplit(model_location).path)
-        is_archive = urlsplit(model_location).scheme == "file" and archive.is_file() and tarfile.is_tarfile(archive)
-        if not is_archive:
-            (Path(str(self.container_root)) / self.hosts[0]).mkdir(exist_ok=True)
-            return list(super()._prepare_serving_volumes(model_location))
-        # The SDK unpacks it where it lies, among the user's own files, and hands all of them to the container.
         root = Path(str(self.container_root))
-        with tarfile.open(archive) as tar:
-            custom_extractall_tarfile(tar, str(root / "model"))
-        return [_model_volume(root)]
+        source = get_data_source_instance(model_location, self.sagemaker_session)
+        folder = Path(source.get_root_dir())
+        archives = [name for name in source.get_file_list() if tarfile.is_tarfile(name)]
+        if archives and not folder.is_relative_to(root):
+            # The SDK unpacks it where it lies, among the user's own files, and hands all of them to the container.
+            if archives != [model_location.removeprefix("file://")]:
+                shutil.copytree(folder, root / "model", dirs_exist_ok=True)
+            folder = root / "model"
+        for name in archives:
+            with tarfile.open(name) as archive:
+                custom_extractall_tarfile(archive, str(folder))
+        return [_Volume(str(folder), "/opt/ml/model")]
 
     def _make_root(self, *folders: str) -> Path:
         root = Path(self._create_tmp_folder())
@@ -288,10 +293,6 @@ class _SessionWithin:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._session, name)
-
-
-def _model_volume(root: Path) -> Any:
-    return _Volume(str(root / "model"), "/opt/ml/model")
 
 
 def _make_folders(root: Path, *names: str) -> None:
