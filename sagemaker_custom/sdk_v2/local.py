@@ -159,8 +159,10 @@ class CustomLocalSession(LocalSession):  # type: ignore[misc]  # the SDK has no 
         """Return containers that are still to be started.
 
         Raises:
-            EngineUnavailableError: There is no Docker Compose, or no GPU for ``local_gpu``.
+            EngineUnavailableError: There is no engine, no Docker Compose, or no GPU for ``local_gpu``.
         """
+        # Compose's own words about an engine that is not there would stand for a training that failed.
+        self._engine.info()
         if instance_type == LOCAL_AUTO:
             instance_type = local_instance_type(self._engine)
         return LocalContainer(

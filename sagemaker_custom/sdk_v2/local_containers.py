@@ -5,14 +5,12 @@ from __future__ import annotations
 import logging
 import secrets
 import shutil
-import tarfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from sagemaker.estimator import DIR_PARAM_NAME
-from sagemaker.local.data import get_data_source_instance
 from sagemaker.local.image import (
     SM_STUDIO_LOCAL_MODE,
     _aws_credentials,
@@ -21,9 +19,9 @@ from sagemaker.local.image import (
     _SageMakerContainer,
     _Volume,
 )
-from sagemaker.utils import custom_extractall_tarfile
 
 from sagemaker_custom.sdk_v2.compose import ComposeProject, LocalContainerError
+from sagemaker_custom.sdk_v2.local_folders import SessionWithin, make_folders, model_folder, remove_folder
 from sagemaker_custom.sdk_v2.local_services import (
     DEFAULT_SERVING_PORT,
     S3_ENDPOINT_NAME,
@@ -137,7 +135,7 @@ class LocalContainer(_SageMakerContainer):  # type: ignore[misc]  # the SDK has 
         try:
             volumes = self._prepare_processing_volumes(str(root / "data"), processing_inputs, processing_output_config)
             for host in self.hosts:
-                _make_folders(root / host, "config", "output")
+                make_folders(root / host, "config", "output")
                 self.write_processing_config_files(
                     host, environment, processing_inputs, processing_output_config, processing_job_name
                 )
@@ -157,8 +155,8 @@ class LocalContainer(_SageMakerContainer):  # type: ignore[misc]  # the SDK has 
         """
         root = self._make_root("model")
         try:
-            model = model_dir or f"file://{root / 'model'}"
-            volumes = self._prepare_serving_volumes(model)
+            model = model_folder(model_dir, self.sagemaker_session, root) if model_dir else root / "model"
+            volumes = [_Volume(str(model), "/opt/ml/model")]
             values = dict(environment)
             key = DIR_PARAM_NAME.upper()
             code = urlsplit(str(values.get(key, "")))
@@ -233,7 +231,7 @@ class LocalContainer(_SageMakerContainer):  # type: ignore[misc]  # the SDK has 
     def _write_training_files(self, root: Path, hyperparameters: Mapping[str, Any], input_data_config: Any) -> None:
         parameters = self._update_local_src_path(hyperparameters, key=DIR_PARAM_NAME)
         for host in self.hosts:
-            _make_folders(root / host, "input/config", "output", "model")
+            make_folders(root / host, "input/config", "output", "model")
             self.write_config_files(host, parameters, input_data_config)
             shutil.copytree(root / "data", root / host / "input" / "data")
 
@@ -243,58 +241,13 @@ class LocalContainer(_SageMakerContainer):  # type: ignore[misc]  # the SDK has 
         except Exception as error:  # noqa: BLE001 - why the training failed is what counts
             logger.warning("the output of the failed training was not kept: %s", error)
 
-    def _prepare_serving_volumes(self, model_location: str) -> list[Any]:
-        root = Path(str(self.container_root))
-        source = get_data_source_instance(model_location, self.sagemaker_session)
-        folder = Path(source.get_root_dir())
-        archives = [name for name in source.get_file_list() if tarfile.is_tarfile(name)]
-        if archives and not folder.is_relative_to(root):
-            # The SDK unpacks it where it lies, among the user's own files, and hands all of them to the container.
-            if archives != [model_location.removeprefix("file://")]:
-                shutil.copytree(folder, root / "model", dirs_exist_ok=True)
-            folder = root / "model"
-        for name in archives:
-            with tarfile.open(name) as archive:
-                custom_extractall_tarfile(archive, str(folder))
-        return [_Volume(str(folder), "/opt/ml/model")]
-
     def _make_root(self, *folders: str) -> Path:
         root = Path(self._create_tmp_folder())
         self.container_root = str(root)
-        _make_folders(root, *folders)
-        self.sagemaker_session = _SessionWithin(self.sagemaker_session, root)
+        make_folders(root, *folders)
+        self.sagemaker_session = SessionWithin(self.sagemaker_session, root)
         return root
 
     def _remove_root(self, keep: Sequence[str] = ()) -> None:
-        if self.container_root is None:
-            return
-        root = Path(self.container_root)
-        for path in root.iterdir() if keep else [root]:
-            if path.name not in keep:
-                self._remove(path)
-
-    def _remove(self, path: Path) -> None:
-        try:
-            shutil.rmtree(path) if path.is_dir() else path.unlink()
-        except FileNotFoundError:
-            pass
-        except OSError as error:
-            # Containers write as root.
-            logger.warning("%s could not be removed, please do it: %s", path, error)
-
-
-class _SessionWithin:
-    """A session whose downloads and working folders land in one folder, and go with it."""
-
-    def __init__(self, session: Any, folder: Path) -> None:
-        self._session = session
-        config = session.config or {}
-        self.config = {**config, "local": {**config.get("local", {}), "container_root": str(folder)}}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._session, name)
-
-
-def _make_folders(root: Path, *names: str) -> None:
-    for name in names:
-        (root / name).mkdir(parents=True, exist_ok=True)
+        if self.container_root is not None:
+            remove_folder(Path(self.container_root), self.image, keep=keep)

@@ -26,8 +26,9 @@ from sagemaker.utils import repack_model
 from sagemaker_custom import CustomLocalSession
 from sagemaker_custom.errors import EngineUnavailableError
 from sagemaker_custom.sdk_v2.compose import ComposeProject, LocalContainerError
-from sagemaker_custom.sdk_v2.local import LOCAL_ROLE
+from sagemaker_custom.sdk_v2.local import LOCAL_ROLE, MachineEngine
 from sagemaker_custom.sdk_v2.local_client import InterruptedRunError
+from sagemaker_custom.sdk_v2.local_folders import remove_folder
 
 SECRET = "s3cret-k3y"
 KEY = "AKIAEXAMPLE"
@@ -204,6 +205,14 @@ class TestTraining:
         estimator(session, environment={"PASSWORD": "pa$word"}).fit()
         assert "PASSWORD=pa$$word" in compose.service["environment"]
 
+    def test_without_an_engine_says_so_before_compose_does(self, compose, root, monkeypatch):
+        monkeypatch.setenv("DOCKER_HOST", "unix:///nowhere.sock")
+        session = CustomLocalSession(engine=MachineEngine())
+        session.config = {"local": {"container_root": str(root)}}
+        with pytest.raises(EngineUnavailableError, match=r"/nowhere\.sock"):
+            estimator(session, output_path="file:///tmp/x").fit()
+        assert not (compose.folder / "calls").exists()
+
     def test_without_compose_says_what_to_install(self, session, tmp_path, monkeypatch):
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(EngineUnavailableError, match="docker-compose-plugin"):
@@ -314,14 +323,15 @@ class TestServing:
         assert files_below(model.parent) == ["model.tar.gz", "private.txt"]
         assert list(root.iterdir()) == []
 
-    def test_asks_the_machine_about_its_host_once(self, served, session, model):
+    def test_asks_the_engine_nothing_for_an_answer(self, served, session, model):
         asked = []
         session._engine = SimpleNamespace(address="unix:///x", info=lambda: asked.append(1) or {})
         predictor = self.model_for(session, model).deploy(1, "local")
+        before = len(asked)
         for _ in range(5):
             predictor.predict("x")
         predictor.delete_endpoint()
-        assert asked == [1]
+        assert len(asked) == before
 
     def test_two_at_once_are_both_asked(self, served, session, model, tmp_path):
         first = self.model_for(session, model).deploy(1, "local", endpoint_name="first")
@@ -456,3 +466,21 @@ def test_models_are_repacked_to_the_s3_that_was_given(tmp_path, keys):
         assert [entry["Key"] for entry in listed] == ["repacked/model.tar.gz"]
     finally:
         server.stop()
+
+
+class TestFilesOfRoot:
+    def denied(self, path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    def test_are_removed_by_a_container(self, compose, root):
+        script = '#!/bin/sh\necho "$*" > FOLDER/run\nfor last; do :; done\nrm -rf "ROOT/${last#/folder/}"\n'
+        (compose.folder / "docker").write_text(script.replace("FOLDER", str(compose.folder)).replace("ROOT", str(root)))
+        (root / "run" / "output").mkdir(parents=True)
+        remove_folder(root / "run", "team:1", rmtree=self.denied)
+        assert list(root.iterdir()) == []
+        assert f"--entrypoint=rm --volume {root}:/folder team:1 -rf /folder/run" in compose.was_told("run")
+
+    def test_that_stay_are_told(self, compose, root, caplog):
+        (root / "run").mkdir()
+        remove_folder(root / "run", "team:1", rmtree=self.denied)
+        assert f"{root}/run could not be removed, please do it: [Errno 13] Permission denied" in caplog.text

@@ -182,10 +182,12 @@ def test_endpoint_is_ready_within_three_seconds_of_its_ping_and_deleted_in_five(
     assert facts["environment"]["WORD"] == "a$b"
     assert facts["environment"]["AWS_SECRET_ACCESS_KEY"] == SECRET
     assert facts["shm"] == 2 * 1024**3
-    begun = time.monotonic()
-    for _ in range(20):
+    durations = []
+    for _ in range(21):
+        begun = time.monotonic()
         predictor.predict("x")
-    assert time.monotonic() - begun < 0.4
+        durations.append(time.monotonic() - begun)
+    assert sorted(durations)[10] < 0.02
     running = text_below(root)
     assert image.encode() in running
     assert SECRET.encode() not in running
@@ -219,15 +221,15 @@ def test_container_that_dies_is_told_at_once(image, model, open_session, root, d
     assert left_in(docker_engine, image, capfd.readouterr().out) == []
 
 
-def test_four_trainings_at_once_do_not_meet(image, open_session, capfd):
+def test_three_trainings_at_once_do_not_meet(image, open_session, capfd):
     estimators = [
         Estimator(image, LOCAL_ROLE, 1, "local", sagemaker_session=open_session(), environment={"NUMBER": str(number)})
-        for number in range(4)
+        for number in range(3)
     ]
     threads = [threading.Thread(target=estimator.fit) for estimator in estimators]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert [facts_of(estimator)["environment"]["NUMBER"] for estimator in estimators] == ["0", "1", "2", "3"]
+    assert [facts_of(estimator)["environment"]["NUMBER"] for estimator in estimators] == ["0", "1", "2"]
     assert all(Path(estimator.model_data.removeprefix("file://")).is_file() for estimator in estimators)
