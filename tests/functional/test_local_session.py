@@ -15,7 +15,7 @@ from sagemaker.workflow.pipeline_context import LocalPipelineSession
 
 from sagemaker_custom import CustomLocalSession, CustomPyTorch, CustomPyTorchModel
 from sagemaker_custom.errors import SourceError
-from sagemaker_custom.sdk_v2.local import LOCAL_ROLE, _escaped
+from sagemaker_custom.sdk_v2.local import LOCAL_ROLE
 
 
 @pytest.fixture
@@ -194,8 +194,3 @@ def test_model_with_local_files_asks_for_no_bucket(code, tmp_path):
     assert isinstance(model.sagemaker_session, CustomLocalSession)
     assert model.role is not None
     assert model._serves_local_files()
-
-
-def test_dollars_reach_the_container():
-    assert _escaped({"PASSWORD": "pa$word${HOME}", "COUNT": 3}) == {"PASSWORD": "pa$$word$${HOME}", "COUNT": 3}
-    assert _escaped(None) == {}
