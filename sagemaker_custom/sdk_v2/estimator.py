@@ -328,6 +328,9 @@ def use_local_session(kwargs: dict[str, Any]) -> None:
         kwargs["sagemaker_session"] = CustomLocalSession()
     elif getattr(given, "local_mode", False):
         kwargs["sagemaker_session"] = CustomLocalSession.adopt(given)
+    session = kwargs["sagemaker_session"]
+    if isinstance(session, CustomLocalSession):
+        kwargs["instance_type"] = session.which(instance_type)
     kwargs["role"] = kwargs.get("role") or LOCAL_ROLE
 
 
