@@ -21,7 +21,7 @@ from sagemaker_custom.sdk_v2.local_gpu import EngineInfo
 
 _PING_INTERVAL_S = 0.25
 _PING_TIMEOUT_S = 5.0
-_PORT_TAKEN = "port is already allocated"
+_PORT_TAKEN = ("port is already allocated", "address already in use")
 
 
 class Serving(Protocol):
@@ -56,7 +56,7 @@ def wait_until_healthy(
             raise LocalContainerError(
                 f"the serving container ended before it answered /ping; its last lines were\n{said}",
                 hint="another container took the port meanwhile: try again with CustomLocalSession(serving_port=0)"
-                if _PORT_TAKEN in said
+                if any(words in said for words in _PORT_TAKEN)
                 else "mend what these lines tell; the whole output stands above",
             )
         if clock() >= deadline:
@@ -154,6 +154,19 @@ class LocalServer:
         except BaseException:
             self.stop()
             raise
+
+    def check(self) -> None:
+        """Return if it still runs.
+
+        Raises:
+            LocalContainerError: It has ended since it was healthy; with the last lines of its output.
+        """
+        project = self._container.project
+        if project is not None and project.ended:
+            raise LocalContainerError(
+                f"the serving container has ended since; its last lines were\n{project.last_lines}",
+                hint="delete_endpoint(), then deploy again",
+            )
 
     def stop(self) -> None:
         """Stop and remove it; may be called again."""

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import boto3
 import pytest
+import urllib3
 import yaml
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
@@ -159,6 +160,12 @@ class TestTraining:
         assert list(root.iterdir()) == []
         described = session.describe_training_job("digits")
         assert described["TrainingJobStatus"] == "Failed"
+
+    def test_failure_that_prints_the_keys_does_not_pass_them_on(self, compose, session, keys):
+        compose.does(r"printf '\033[36mkey %s\033[0m\n' $AWS_SECRET_ACCESS_KEY; exit 1")
+        with pytest.raises(LocalContainerError) as caught:
+            estimator(session).fit()
+        assert "\n  key <AWS_SECRET_ACCESS_KEY>\n" in str(caught.value)
 
     def test_output_of_a_failure_is_kept_where_it_was_told_to(self, compose, session, root, tmp_path):
         compose.does('echo reason > "$output/failure"; exit 1')
@@ -361,6 +368,23 @@ class TestServing:
         assert time.monotonic() - begun < 5
         assert compose.calls[-1][0] == "down"
         assert list(root.iterdir()) == []
+
+    def test_endpoint_that_has_died_since_says_so(self, served, compose, session, model):
+        (compose.folder / "server.py").write_text(
+            _ANSWERS.replace(
+                "        self.rfile",
+                "        print('MemoryError', flush=True)\n        os._exit(1)\n        self.rfile",
+            )
+        )
+        predictor = self.model_for(session, model).deploy(1, "local")
+        with pytest.raises(urllib3.exceptions.HTTPError):
+            predictor.predict("x")
+        [server] = [LocalSagemakerClient._endpoints[predictor.endpoint_name].server]
+        while not server._container.project.ended:
+            time.sleep(0.05)
+        with pytest.raises(LocalContainerError, match="has ended since; its last lines were\n(.*\n)*  MemoryError"):
+            predictor.predict("x")
+        predictor.delete_endpoint()
 
     def test_container_that_never_answers_is_given_up_in_the_time_that_the_user_gave(self, compose, root, model):
         compose.does("echo loading; sleep 60")
