@@ -24,6 +24,9 @@ from sagemaker_custom.errors import EngineUnavailableError, SageMakerCustomError
 
 logger = logging.getLogger(__name__)
 
+OWN_NETWORK = "sagemaker-local"
+"""What services call the network that is made for their project alone."""
+
 _VERSION_TIMEOUT_S = 30
 _STOP_TIMEOUT_S = 1
 _DOWN_TIMEOUT_S = 120
@@ -79,7 +82,6 @@ class ComposeProject:
         services: By name, in Compose's own language.
         folder: Of this run alone, for the Compose file; removed too when the process is killed.
         secret_environment: Environment that services take over by name, so that no file has the values.
-        own_network: Whether the services name ``sagemaker-local`` as their network.
     """
 
     def __init__(
@@ -89,7 +91,6 @@ class ComposeProject:
         *,
         folder: Path,
         secret_environment: Mapping[str, str],
-        own_network: bool = True,
     ) -> None:
         self.name = f"sagemaker-custom-{secrets.token_hex(6)}"
         self._file = folder / "docker-compose.yaml"
@@ -102,8 +103,10 @@ class ComposeProject:
         self._echoes = True
         self._owner = os.getpid()
         content: dict[str, Any] = {"services": dict(services)}
-        if own_network:
-            content["networks"] = {"sagemaker-local": {}}
+        networks = {name for service in services.values() for name in service.get("networks", ())}
+        if networks:
+            # Those that the user names are there already, and stay.
+            content["networks"] = {name: {} if name == OWN_NETWORK else {"external": True} for name in sorted(networks)}
         if command[-1] == "docker-compose":
             # Releases of before 2020 take a file without it for one of the first format; the plugin warns about it.
             content["version"] = "2.3"

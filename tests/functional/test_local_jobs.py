@@ -382,7 +382,7 @@ class TestServing:
         [server] = [LocalSagemakerClient._endpoints[predictor.endpoint_name].server]
         while not server._container.project.ended:
             time.sleep(0.05)
-        with pytest.raises(LocalContainerError, match="has ended since; its last lines were\n(.*\n)*  MemoryError"):
+        with pytest.raises(LocalContainerError, match=r"has ended since; its last lines were\n(.*\n)*  MemoryError"):
             predictor.predict("x")
         predictor.delete_endpoint()
 
@@ -449,14 +449,15 @@ def test_containers_go_when_the_process_does_however_it_ends(compose, root, how)
         time.sleep(0.05)
 
 
-def test_every_project_has_a_name_and_network_of_its_own(root):
+def test_every_project_has_a_name_and_network_of_its_own_and_joins_those_that_are_there(root):
+    services = {"one": {"networks": {"sagemaker-local": None, "team": None}}}
     projects = []
     for name in ("a", "b"):
         (root / name).mkdir()
-        projects.append(ComposeProject(["docker", "compose"], {"one": {}}, folder=root / name, secret_environment={}))
+        projects.append(ComposeProject(["docker", "compose"], services, folder=root / name, secret_environment={}))
     assert projects[0].name != projects[1].name
     content = yaml.safe_load((root / "a" / "docker-compose.yaml").read_text())
-    assert content == {"services": {"one": {}}, "networks": {"sagemaker-local": {}}}
+    assert content == {"services": services, "networks": {"sagemaker-local": {}, "team": {"external": True}}}
 
 
 class TestWithoutAccount:
