@@ -135,7 +135,7 @@ class LocalServer:
     """
 
     def __init__(self, container: LocalContainer, *, host: str, port: int, timeout_s: float) -> None:
-        self._container = container
+        self.container = container
         self._timeout_s = timeout_s
         self.url = f"http://{host}:{port}"
 
@@ -145,8 +145,8 @@ class LocalServer:
         Raises:
             LocalContainerError: It ended, or was not healthy in time.
         """
-        self._container.serve(_model_uri(primary_container), environment)
-        project = self._container.project
+        self.container.serve(_model_uri(primary_container), environment)
+        project = self.container.project
         try:
             if project is not None:
                 with urllib3.PoolManager(timeout=_PING_TIMEOUT_S, retries=False) as http:
@@ -161,7 +161,7 @@ class LocalServer:
         Raises:
             LocalContainerError: It has ended since it was healthy; with the last lines of its output.
         """
-        project = self._container.project
+        project = self.container.project
         if project is not None and project.ended:
             raise LocalContainerError(
                 f"the serving container has ended since; its last lines were\n{project.last_lines}",
@@ -170,7 +170,7 @@ class LocalServer:
 
     def stop(self) -> None:
         """Stop and remove it; may be called again."""
-        self._container.stop_serving()
+        self.container.stop_serving()
 
     def execution_parameters(self) -> dict[str, Any]:
         """Return what the container wishes for batch transforms, if it says."""
@@ -180,7 +180,8 @@ class LocalServer:
         ):
             answer = http.request("GET", f"{self.url}/execution-parameters")
             if answer.status == 200:
-                return dict(json.loads(answer.data))
+                said = json.loads(answer.data)
+                return {name: said[name] for name in ("BatchStrategy", "MaxPayloadInMB") if name in said}
         return {}
 
     def _answers(self, http: urllib3.PoolManager, path: str) -> bool:

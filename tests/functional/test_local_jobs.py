@@ -380,7 +380,7 @@ class TestServing:
         with pytest.raises(urllib3.exceptions.HTTPError):
             predictor.predict("x")
         [server] = [LocalSagemakerClient._endpoints[predictor.endpoint_name].server]
-        while not server._container.project.ended:
+        while not server.container.project.ended:
             time.sleep(0.05)
         with pytest.raises(LocalContainerError, match=r"has ended since; its last lines were\n(.*\n)*  MemoryError"):
             predictor.predict("x")
@@ -423,6 +423,7 @@ class TestServing:
         )
         transformer.transform(f"file://{data}", content_type="text/csv", split_type="Line")
         assert (tmp_path / "out" / "rows.csv.out").read_text() == "weights\n"
+        assert "SAGEMAKER_BATCH=True" in compose.service["environment"]
         assert compose.calls[-1][0] == "down"
         assert list(root.iterdir()) == []
 
