@@ -203,7 +203,10 @@ class CustomLocalSession(LocalSession):  # type: ignore[misc]  # the SDK has no 
     def _url_of(self, endpoint_name: str) -> str:
         endpoint = LocalSagemakerClient._endpoints.get(endpoint_name)  # noqa: SLF001
         server = getattr(endpoint, "server", None)
-        return server.url if server is not None else f"http://{self._engine_host()}:{self.serving_port}"
+        if server is None:
+            return f"http://{self._engine_host()}:{self.serving_port}"
+        server.check()
+        return str(server.url)
 
     # What local mode creates is done when the call returns, and the SDK would sleep before it looks for the first time.
 
