@@ -26,8 +26,6 @@ _NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
 _LONGEST_NAME = 64
 _LONGEST_VERSION = 40
 _DIGEST_SHOWN = 12
-# Docker's own spelling of names without a host.
-_DOCKER_HUB = ("docker.io", "index.docker.io", "registry-1.docker.io")
 _PYTHON = re.compile(r"[A-Za-z0-9/][A-Za-z0-9_./+-]*")
 
 
@@ -211,8 +209,11 @@ def check_own_name(name: str, frameworks: Mapping[str, object]) -> None:
 
 
 def _reference(text: str) -> ImageReference:
+    from docker import auth
+
     reference = ImageReference.parse(text)
-    if reference.registry in _DOCKER_HUB:
+    # Docker's own spelling of names without a host.
+    if reference.registry and auth.resolve_index_name(reference.registry) == auth.INDEX_NAME:
         path = reference.repository.removeprefix("library/")
         return ImageReference(repository=path, tag=reference.tag, digest=reference.digest)
     return reference

@@ -296,7 +296,7 @@ class TestErrors:
         assert "host of its registry" in error.hint
 
     def test_docker_hub_out_of_reach(self):
-        error = pull_failure("dial tcp: lookup registry-1.docker.io: no such host", self.BARE)
+        error = pull_failure("dial tcp: lookup registry.example.com: no such host", self.BARE)
 
         assert isinstance(error, RegistryUnavailableError)
         assert "build or load it there" in error.hint

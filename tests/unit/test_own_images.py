@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+from docker.auth import INDEX_NAME
 from fakes.own_plan import ACCOUNT, own_plan
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +40,7 @@ class TestArguments:
         assert own_image(base_image="quay.io/team/Jax_Runtime:1".lower()).name == "jax-runtime"
 
     def test_docker_hub_is_the_host_of_names_without_one(self):
-        assert str(own_image(base_image="docker.io/library/python:3.12").base_image) == "python:3.12"
+        assert str(own_image(base_image=f"{INDEX_NAME}/library/python:3.12").base_image) == "python:3.12"
 
     @pytest.mark.parametrize(
         ("arguments", "message", "hint"),
