@@ -301,6 +301,25 @@ def _not_newer(spec: ImageSpec, trained: BaseImage, framework: Framework) -> Bas
     return max(older, key=_newest, default=None)
 
 
+def describe_serving(spec: ImageSpec, trained: BaseImage, catalog: Catalog, serving_version: str) -> str:
+    """Say which image serves what ``trained`` trains, on CPUs if it can be, and why; or why none does."""
+    asked = replace(
+        spec,
+        image_scope="inference",
+        processor="cpu" if trained.processor == "gpu" else spec.processor,
+        architecture="x86_64",
+        cuda_version=None,
+        sdk_version=None,
+        container_version=None,
+    )
+    try:
+        pair = serving_pair(asked, trained, catalog, serving_version)
+        serves = find_base(pair.spec, catalog)
+    except ImageNotInCatalogError as error:
+        return f"none: {error.message}; {error.hint}"
+    return f"{serves.repository}:{serves.tag} {pair.reason}"
+
+
 def check_serving_version(text: str) -> str:
     """Return ``text``.
 

@@ -130,7 +130,7 @@ def own_image(
         if dockerfile is not None
         else None
     )
-    reference = _reference(base_image) if base_image is not None else None
+    reference = ImageReference.parse(base_image) if base_image is not None else None
     return OwnImage(
         name=_checked_name(name) if name is not None else _derived_name(reference, folder),
         base_image=reference,
@@ -206,17 +206,6 @@ def check_own_name(name: str, frameworks: Mapping[str, object]) -> None:
             f"name={name!r} is the name of a framework of AWS, whose images are kept under it",
             hint=f"choose another name, for example 'my-{name}'",
         )
-
-
-def _reference(text: str) -> ImageReference:
-    from docker import auth
-
-    reference = ImageReference.parse(text)
-    # Docker's own spelling of names without a host.
-    if reference.registry and auth.resolve_index_name(reference.registry) == auth.INDEX_NAME:
-        path = reference.repository.removeprefix("library/")
-        return ImageReference(repository=path, tag=reference.tag, digest=reference.digest)
-    return reference
 
 
 def _derived_name(reference: ImageReference | None, folder: DockerfileFolder | None) -> str:

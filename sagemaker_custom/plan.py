@@ -16,11 +16,11 @@ from sagemaker_custom.errors import ImageNotInCatalogError
 from sagemaker_custom.extended_tags import extended_tag, mirrored_tag
 from sagemaker_custom.own_images import OwnImage
 from sagemaker_custom.reference import ImageReference
+from sagemaker_custom.requirements import extras_document
 from sagemaker_custom.resolve import NeedsBuild, PipStep, Prebuilt, Resolution, Step, ToolkitStep, describe_extra
 from sagemaker_custom.spec import (
     ImageSpec,
     canonical_json,
-    extras_document,
     fingerprint,
     without_credentials,
 )

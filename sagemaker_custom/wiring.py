@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagemaker_custom import catalog as catalogs
 from sagemaker_custom._version import __version__
-from sagemaker_custom.bases import find_base, serving_pair, with_defaults
+from sagemaker_custom.bases import describe_serving, find_base, with_defaults
 from sagemaker_custom.catalog_sources import Locations, open_catalog
 from sagemaker_custom.dockerfile_folder import read_context
 from sagemaker_custom.errors import (
@@ -98,7 +98,9 @@ class Parts:
         try:
             find_base(with_defaults(spec, self.catalog), self.catalog)
         except ImageNotInCatalogError:
-            wider = _with_sdk(self.catalog, spec.framework)
+            from sagemaker_custom.catalog.sdk_config import with_installed_sdk
+
+            wider = with_installed_sdk(self.catalog, spec.framework)
             if wider is None:
                 raise
             find_base(with_defaults(spec, wider), wider)
@@ -195,7 +197,10 @@ class Parts:
             CredentialsError: The account has to be asked for, and there are no credentials.
         """
         from sagemaker_custom.builders.unpublished import unpublished_id
+        from sagemaker_custom.registry.docker_login import as_docker_names_it
 
+        if own.base_image:
+            own = replace(own, base_image=as_docker_names_it(own.base_image))
         hardware = hardware_of(instance_type)
         is_bare = own.base_image is not None and own.base_image.registry is None
         region = self._region_for(region, local=local)
@@ -229,24 +234,8 @@ class Parts:
         return PipIndexes(index_url=self.settings.pip_index_url, extra_index_urls=self.settings.pip_extra_index_urls)
 
     def serving(self, plan: BuildPlan) -> str:
-        """Say which image of AWS serves what the image of ``plan`` trains, on CPUs if it can be; or why none does."""
-        base = plan.base
-        asked = replace(
-            plan.spec,
-            image_scope="inference",
-            processor="cpu" if base.processor == "gpu" else plan.spec.processor,
-            architecture="x86_64",
-            cuda_version=None,
-            sdk_version=None,
-            container_version=None,
-        )
-        catalog = self.catalog_for(plan.spec)
-        try:
-            pair = serving_pair(asked, base, catalog, self.settings.serving_version)
-            serves = find_base(pair.spec, catalog)
-        except ImageNotInCatalogError as error:
-            return f"none: {error.message}; {error.hint}"
-        return f"{serves.repository}:{serves.tag} {pair.reason}"
+        """Say which image of AWS serves what the image of ``plan`` trains; or why none does."""
+        return describe_serving(plan.spec, plan.base, self.catalog_for(plan.spec), self.settings.serving_version)
 
     def _region_for(self, region: str | None, *, local: bool) -> str:
         if region or self._region:
@@ -405,13 +394,6 @@ class Parts:
             )
         else:
             self.registry.remove_tag(reference)
-
-
-def _with_sdk(catalog: catalogs.Catalog, framework: str) -> catalogs.Catalog | None:
-    from sagemaker_custom.catalog.sdk_config import extended, installed_sdk
-
-    sdk = installed_sdk()
-    return extended(catalog, framework, sdk) if sdk else None
 
 
 def check_builder(builder: str) -> None:

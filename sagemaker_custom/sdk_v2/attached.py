@@ -14,9 +14,10 @@ from sagemaker_custom.extended_tags import read_extended_tag
 from sagemaker_custom.image_uris import ParsedImage, parse
 from sagemaker_custom.plan import EXTRAS_LABEL
 from sagemaker_custom.reference import ImageReference
+from sagemaker_custom.requirements import read_extras_document
 from sagemaker_custom.sdk_v2.dialect import Dialect
 from sagemaker_custom.settings import Settings
-from sagemaker_custom.spec import Extra, read_extras_document
+from sagemaker_custom.spec import Extra
 from sagemaker_custom.wiring import Parts
 
 ATTACHED_IMAGE = "attached_image"

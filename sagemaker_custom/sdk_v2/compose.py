@@ -20,7 +20,7 @@ from typing import Any
 
 import yaml
 
-from sagemaker_custom.errors import EngineUnavailableError, SageMakerCustomError
+from sagemaker_custom.errors import EngineUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -35,10 +35,6 @@ _LAST_LINES = 20
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _HTTP_TIMEOUT = {"COMPOSE_HTTP_TIMEOUT": "120"}
 """The old program's own minute is short for an engine that creates a container from a large image."""
-
-
-class LocalContainerError(SageMakerCustomError, RuntimeError):
-    """A container of local mode ended with an error, or did not become healthy; a ``RuntimeError`` as in the SDK."""
 
 
 def compose_command() -> list[str]:

@@ -11,18 +11,10 @@ from sagemaker.local.entities import _LocalProcessingJob, _LocalTrainingJob
 from sagemaker.local.local_session import LocalSagemakerClient
 from sagemaker.utils import format_tags
 
-from sagemaker_custom.errors import SageMakerCustomError
+from sagemaker_custom.errors import InterruptedRunError
 from sagemaker_custom.sdk_v2.local_endpoints import LocalEndpoint, LocalTransformJob
 
 logger = logging.getLogger(__name__)
-
-
-class InterruptedRunError(SageMakerCustomError, KeyboardInterrupt):
-    """Ctrl-C ended a local run; still a ``KeyboardInterrupt``.
-
-    The SDK's ``fit`` lets only what is an ``Exception`` out, and returns after a plain ``KeyboardInterrupt`` as if the
-    training were done.
-    """
 
 
 class LocalClient(LocalSagemakerClient):  # type: ignore[misc]  # the SDK has no types

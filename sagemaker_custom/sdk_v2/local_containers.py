@@ -20,7 +20,8 @@ from sagemaker.local.image import (
     _Volume,
 )
 
-from sagemaker_custom.sdk_v2.compose import ComposeProject, LocalContainerError
+from sagemaker_custom.errors import LocalContainerError
+from sagemaker_custom.sdk_v2.compose import ComposeProject
 from sagemaker_custom.sdk_v2.local_folders import SessionWithin, make_folders, model_folder, remove_folder
 from sagemaker_custom.sdk_v2.local_services import (
     DEFAULT_SERVING_PORT,

@@ -14,8 +14,7 @@ from urllib.parse import urlsplit
 import psutil  # type: ignore[import-untyped]  # the SDK brings it along
 import urllib3
 
-from sagemaker_custom.errors import UsageError
-from sagemaker_custom.sdk_v2.compose import LocalContainerError
+from sagemaker_custom.errors import LocalContainerError, UsageError
 from sagemaker_custom.sdk_v2.local_containers import LocalContainer
 from sagemaker_custom.sdk_v2.local_gpu import EngineInfo
 

@@ -11,8 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sagemaker_custom.errors import UsageError
-from sagemaker_custom.sdk_v2.compose import LocalContainerError
+from sagemaker_custom.errors import LocalContainerError, UsageError
 from sagemaker_custom.sdk_v2.local_endpoints import LocalRuntimeClient
 from sagemaker_custom.sdk_v2.local_servers import choose_port, host_of, wait_until_healthy
 

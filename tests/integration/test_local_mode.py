@@ -21,10 +21,9 @@ from sagemaker.model import Model
 from sagemaker.predictor import Predictor
 
 from sagemaker_custom import CustomLocalSession
-from sagemaker_custom.errors import UsageError
+from sagemaker_custom.errors import LocalContainerError, UsageError
 from sagemaker_custom.progress import NoProgress
 from sagemaker_custom.sandbox.stand_ins import TRAINING, StandIns
-from sagemaker_custom.sdk_v2.compose import LocalContainerError
 from sagemaker_custom.sdk_v2.local import LOCAL_ROLE
 from sagemaker_custom.settings import Settings
 

@@ -18,7 +18,8 @@ from sagemaker_custom.own_images import own_image
 from sagemaker_custom.own_plans import own_warnings
 from sagemaker_custom.plan import PipIndexes
 from sagemaker_custom.provision import build_command
-from sagemaker_custom.reference import digest_of
+from sagemaker_custom.reference import ImageReference, digest_of
+from sagemaker_custom.registry.docker_login import as_docker_names_it
 from sagemaker_custom.resolve import PackagesStep, PipStep, ToolkitStep
 from sagemaker_custom.toolkits import toolkit_files
 
@@ -40,7 +41,10 @@ class TestArguments:
         assert own_image(base_image="quay.io/team/Jax_Runtime:1".lower()).name == "jax-runtime"
 
     def test_docker_hub_is_the_host_of_names_without_one(self):
-        assert str(own_image(base_image=f"{INDEX_NAME}/library/python:3.12").base_image) == "python:3.12"
+        named = ImageReference.parse(f"{INDEX_NAME}/library/python:3.12")
+        assert str(as_docker_names_it(named)) == "python:3.12"
+        elsewhere = ImageReference.parse("registry.example.com/library/python:3.12")
+        assert as_docker_names_it(elsewhere) == elsewhere
 
     @pytest.mark.parametrize(
         ("arguments", "message", "hint"),
