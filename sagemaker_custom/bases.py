@@ -232,8 +232,9 @@ def serving_pair(spec: ImageSpec, trained: BaseImage, catalog: Catalog, serving_
         spec: What is asked for inference: the counterpart of what was trained with.
         trained: The base image of the training.
         catalog: Where the images are.
-        serving_version: ``same`` for the version trained with and no other; ``nearest`` for the newest one that is not
-            newer, where AWS has no image of the same; or a version.
+        serving_version: ``same`` for the version trained with, or one that differs in its last number alone where AWS
+            has no image of it; ``nearest`` for the newest one that is not newer, where there is none of those either;
+            or a version.
 
     Raises:
         ImageNotInCatalogError: There is no such image; says which there are and how to choose one.
@@ -248,6 +249,12 @@ def serving_pair(spec: ImageSpec, trained: BaseImage, catalog: Catalog, serving_
     same = _with_python(replace(spec, version=trained.version), trained, framework)
     if _best(same, framework):
         return Pair(spec=same, reason=f"serves {name}: the version that is trained with")
+    patch = _other_patch(same, trained, framework)
+    if patch:
+        return Pair(
+            spec=replace(same, version=patch.version),
+            reason=f"serves {name}: AWS has no inference image of it, and {patch.version} is the same but for a patch",
+        )
     nearest = _not_newer(spec, trained, framework)
     if nearest is None:
         raise _not_found(same, framework)
@@ -280,10 +287,37 @@ def _relaxed(spec: ImageSpec, trained: BaseImage, framework: Framework) -> Image
     return next((asked for asked in tries if _best(asked, framework)), spec)
 
 
+def _other_patch(spec: ImageSpec, trained: BaseImage, framework: Framework) -> BaseImage | None:
+    """Return the newest image that differs in the third number of the version alone: 2.12.1 serves 2.12.0."""
+    asked = _with_kind(replace(spec, version=None), framework)
+    minor = trained.release.release[:2]
+    patches = [image for image in framework.images if image.release.release[:2] == minor and _fits(image, asked)]
+    return max(patches, key=_newest, default=None)
+
+
 def _not_newer(spec: ImageSpec, trained: BaseImage, framework: Framework) -> BaseImage | None:
     asked = _with_kind(replace(spec, version=None, py_version=None, base_framework_version=None), framework)
     older = [image for image in framework.images if image.release <= trained.release and _fits(image, asked)]
     return max(older, key=_newest, default=None)
+
+
+def describe_serving(spec: ImageSpec, trained: BaseImage, catalog: Catalog, serving_version: str) -> str:
+    """Say which image serves what ``trained`` trains, on CPUs if it can be, and why; or why none does."""
+    asked = replace(
+        spec,
+        image_scope="inference",
+        processor="cpu" if trained.processor == "gpu" else spec.processor,
+        architecture="x86_64",
+        cuda_version=None,
+        sdk_version=None,
+        container_version=None,
+    )
+    try:
+        pair = serving_pair(asked, trained, catalog, serving_version)
+        serves = find_base(pair.spec, catalog)
+    except ImageNotInCatalogError as error:
+        return f"none: {error.message}; {error.hint}"
+    return f"{serves.repository}:{serves.tag} {pair.reason}"
 
 
 def check_serving_version(text: str) -> str:

@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 
 from typing_extensions import assert_never
 
+from sagemaker_custom import toolkits
+from sagemaker_custom.own_images import ANY_PACKAGE_MANAGER
 from sagemaker_custom.plan import BuildPlan
-from sagemaker_custom.resolve import CondaStep, PackagesStep, PipStep, Step
+from sagemaker_custom.resolve import CondaStep, PackagesStep, PipStep, Step, ToolkitStep
 from sagemaker_custom.spec import without_credentials
 
 CA_SECRET = "ca_bundle"  # noqa: S105 - the name of a mount, not a secret
@@ -18,6 +20,9 @@ CA_FILE = "ca-bundle.pem"
 """Name of the CA bundle in the build context, where there are no secret mounts."""
 
 _WORK = "/tmp/sagemaker-custom"  # noqa: S108 - in the image, removed by the step that makes it
+_PIP_OPTIONS = ("--no-cache-dir", "--progress-bar off", f"-c {_WORK}/held.txt")
+_PROGRAMS = {"training": ("train", toolkits.TRAINING_SCRIPT), "inference": ("serve", toolkits.INFERENCE_SCRIPT)}
+"""What SageMaker starts in an image of a scope, and the script that adds it."""
 # What pip, requests, curl, OpenSSL, conda and git each read.
 _CA_VARIABLES = (
     "PIP_CERT",
@@ -28,6 +33,8 @@ _CA_VARIABLES = (
     "GIT_SSL_CAINFO",
 )
 _JOIN = " \\\n && "
+# Debian's own Python takes packages by pip only when told so (PEP 668); in an image nothing else manages them.
+_SYSTEM_PYTHON = "export PIP_BREAK_SYSTEM_PACKAGES=1 PIP_ROOT_USER_ACTION=ignore"
 
 # Prints what may not change as pip constraints: the named packages at their very versions, but NumPy below its
 # next major version, since compiled packages of the base are bound to that.
@@ -49,6 +56,8 @@ class BuildEnvironment:
     """Whether a CA bundle is handed in: as secret ``ca_bundle``, else as ``ca-bundle.pem`` in the context."""
     netrc: bool = False
     """Whether credentials are handed in, as secret ``netrc``; needs secret mounts."""
+    user: str = ""
+    """Whom the base runs as, where that is not root: steps need root, and the image ends as it began."""
 
 
 def render(plan: BuildPlan, base: str, environment: BuildEnvironment) -> str:
@@ -64,12 +73,30 @@ def render(plan: BuildPlan, base: str, environment: BuildEnvironment) -> str:
     """
     ca_file = _ca_path(environment)
     lines = [f"FROM {base}"]
+    if environment.user:
+        lines.append("USER root")
+    if files := step_files(plan):
+        lines.append(f"COPY {' '.join(files)} {toolkits.FOLDER}/")
     if ca_file and not environment.secret_mounts:
         lines.append(f"COPY {CA_FILE} {ca_file}")
-    lines += [_run(_commands(step, plan, ca_file), environment) for step in plan.steps]
+    lines += [_run(_commands(step, plan, environment), environment) for step in plan.steps]
     if ca_file and not environment.secret_mounts:
         lines.append(f"RUN rm -f {ca_file}")
+    lines += [line for step in plan.steps if isinstance(step, ToolkitStep) for line in _program(step)]
+    if environment.user:
+        lines.append(f"USER {environment.user}")
     return "\n".join(lines) + "\n"
+
+
+def step_files(plan: BuildPlan) -> tuple[str, ...]:
+    """Return the names of the files of this package that have to be in the build context."""
+    return tuple(toolkits.toolkit_files()) if plan.own is not None and plan.steps else ()
+
+
+def _program(step: ToolkitStep) -> list[str]:
+    # SageMaker runs the image with the word "train" or "serve", which an entry point of the base would swallow.
+    program, _ = _PROGRAMS[step.image_scope]
+    return ["ENTRYPOINT []", f'CMD ["{program}"]']
 
 
 def _ca_path(environment: BuildEnvironment) -> str | None:
@@ -98,20 +125,25 @@ def _exports(environment: BuildEnvironment) -> list[str]:
     return exports
 
 
-def _commands(step: Step, plan: BuildPlan, ca_file: str | None) -> list[str]:
+def _commands(step: Step, plan: BuildPlan, environment: BuildEnvironment) -> list[str]:
+    ca_file = _ca_path(environment)
     match step:
         case PackagesStep():
             return _packages(step, plan.base.package_manager, ca_file)
         case CondaStep():
-            return _guarded(_conda(step), plan.base.python, (*plan.held, "numpy"))
+            return [*_conda_check(plan), *_guarded(_conda(step), plan.base.python, (*plan.held, "numpy"))]
         case PipStep():
             held = [name for name in (*plan.held, "numpy") if name not in step.replaces]
-            return _guarded(_pip(step, plan), plan.base.python, held)
+            return [*_pip_check(plan), *_guarded(_pip(step, plan), plan.base.python, held)]
+        case ToolkitStep():
+            return _toolkit(step, plan, environment)
         case _:
             assert_never(step)
 
 
 def _packages(step: PackagesStep, manager: str, ca_file: str | None) -> list[str]:
+    if manager == ANY_PACKAGE_MANAGER:
+        return [*_trusted(ca_file), f"sh {toolkits.FOLDER}/{toolkits.PACKAGES_SCRIPT} {_quoted(step.packages)}"]
     if manager == "dnf":
         # What apt writes NAME=VERSION is NAME-VERSION here.
         names = _quoted(name.replace("=", "-", 1) for name in step.packages)
@@ -126,6 +158,37 @@ def _packages(step: PackagesStep, manager: str, ca_file: str | None) -> list[str
     ]
 
 
+def _trusted(ca_file: str | None) -> list[str]:
+    return [f"export SAGEMAKER_CUSTOM_CA={ca_file}"] if ca_file else []
+
+
+def _toolkit(step: ToolkitStep, plan: BuildPlan, environment: BuildEnvironment) -> list[str]:
+    program, script = _PROGRAMS[step.image_scope]
+    options = [*_PIP_OPTIONS, *_indexes(PipStep(packages=()), plan), _quoted(step.packages)]
+    user = [f"export SAGEMAKER_CUSTOM_USER={shlex.quote(environment.user)}"] if environment.user else []
+    install = f"sh {toolkits.FOLDER}/{script} {shlex.quote(plan.base.python)} {' '.join(options)}"
+    return [
+        # Whoever has the program already needs no toolkit, nor the Python that it is installed for.
+        f"if command -v {program}; then exit 0; fi",
+        *_trusted(_ca_path(environment)),
+        *user,
+        *_pip_check(plan),
+        *_guarded([install], plan.base.python, (*plan.held, "numpy")),
+    ]
+
+
+def _pip_check(plan: BuildPlan) -> list[str]:
+    if plan.own is None:
+        return []
+    return [_SYSTEM_PYTHON, f"sh {toolkits.FOLDER}/{toolkits.PIP_SCRIPT} {shlex.quote(plan.base.python)}"]
+
+
+def _conda_check(plan: BuildPlan) -> list[str]:
+    if plan.own is None:
+        return []
+    return ["{ command -v conda || { echo 'the image has no conda, which an extra asks for'; exit 1; }; }"]
+
+
 def _conda(step: CondaStep) -> list[str]:
     channels = "".join(f"-c {shlex.quote(channel)} " for channel in step.channels)
     return [f"conda install -y {channels}{_quoted(step.packages)}", "conda clean -afy"]
@@ -133,7 +196,7 @@ def _conda(step: CondaStep) -> list[str]:
 
 def _pip(step: PipStep, plan: BuildPlan) -> list[str]:
     pip = f"{plan.base.python} -m pip --no-input --disable-pip-version-check"
-    options = ["--no-cache-dir", "--progress-bar off", f"-c {_WORK}/held.txt"]
+    options = list(_PIP_OPTIONS)
     commands = []
     if step.env:
         commands.append("export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in step.env))

@@ -22,9 +22,11 @@
     │   ├── RegistryAccessDeniedError        it knows who we are, or not, and says no
     │   ├── DigestMismatchError              bytes that are not what their digest says
     │   └── TagConflictError                 the tag holds another image
-    └── AwsError                             an AWS API other than the registry protocol
-        ├── CredentialsError                 no credentials, or expired ones
-        └── AccessDeniedError                an IAM action is missing
+    ├── AwsError                             an AWS API other than the registry protocol
+    │   ├── CredentialsError                 no credentials, or expired ones
+    │   └── AccessDeniedError                an IAM action is missing
+    ├── LocalContainerError (RuntimeError)   a container of local mode failed
+    └── InterruptedRunError (KeyboardInterrupt)  Ctrl-C ended a local run
 """
 
 from __future__ import annotations
@@ -159,3 +161,19 @@ class CredentialsError(AwsError):
 
 class AccessDeniedError(AwsError):
     """The caller lacks an IAM permission; the message names the action."""
+
+
+class LocalContainerError(SageMakerCustomError, RuntimeError):
+    """A container of local mode ended with an error, or did not become healthy; a ``RuntimeError`` as in the SDK."""
+
+    exit_code = 8
+
+
+class InterruptedRunError(SageMakerCustomError, KeyboardInterrupt):
+    """Ctrl-C ended a local run; still a ``KeyboardInterrupt``.
+
+    The SDK's ``fit`` lets only what is an ``Exception`` out, and returns after a plain ``KeyboardInterrupt`` as if the
+    training were done.
+    """
+
+    exit_code = 130

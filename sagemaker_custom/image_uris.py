@@ -16,6 +16,7 @@ from sagemaker_custom.requirements import read_extras
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.spec import (
     Architecture,
+    Extra,
     ImageScope,
     ImageSpec,
     Processor,
@@ -203,7 +204,7 @@ def image_spec(
     sdk_version: str | None = None,
     container_version: str | None = None,
     cuda_version: str | None = None,
-    extras: Sequence[str | os.PathLike[str]] | str = (),
+    extras: Sequence[str | os.PathLike[str] | Extra] | str = (),
 ) -> ImageSpec:
     """Read the arguments of :func:`retrieve`.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from functools import lru_cache
@@ -10,10 +11,13 @@ from typing import Any, TypeAlias
 from typing_extensions import assert_never
 
 from sagemaker_custom.catalog import BaseImage, Partitions
+from sagemaker_custom.dockerfile_folder import DockerContext
 from sagemaker_custom.errors import ImageNotInCatalogError
 from sagemaker_custom.extended_tags import extended_tag, mirrored_tag
+from sagemaker_custom.own_images import OwnImage
 from sagemaker_custom.reference import ImageReference
-from sagemaker_custom.resolve import NeedsBuild, PipStep, Prebuilt, Resolution, Step, describe_extra
+from sagemaker_custom.requirements import extras_document
+from sagemaker_custom.resolve import NeedsBuild, PipStep, Prebuilt, Resolution, Step, ToolkitStep, describe_extra
 from sagemaker_custom.spec import (
     ImageSpec,
     canonical_json,
@@ -25,6 +29,8 @@ LABEL_PREFIX = "sagemaker-custom."
 _REMEMBERED = 4096
 FINGERPRINT_LABEL = LABEL_PREFIX + "fingerprint"
 """The label that reuse verifies."""
+EXTRAS_LABEL = LABEL_PREFIX + "extras"
+"""What was asked for, so that the counterpart for inference can be made from the image alone."""
 STAND_IN_LABEL = LABEL_PREFIX + "stand-in"
 """Borne by the sandbox's substitutes for AWS's images, and by everything built on them."""
 
@@ -98,13 +104,17 @@ class BuildPlan:
     reference: ImageReference
     """The image that is used: the base itself, or the extended image."""
     steps: tuple[Step, ...] = ()
-    """Empty when AWS's image is used as it is."""
+    """Empty when the base is used as it is."""
     held: tuple[str, ...] = ()
     """Packages of the base that no step may change."""
     verify: tuple[str, ...] = ()
     pip_indexes: PipIndexes = PipIndexes()
     fingerprint: str = ""
-    """64 hexadecimal digits; empty when AWS's image is used as it is."""
+    """64 hexadecimal digits; empty when the base is used as it is."""
+    own: OwnImage | None = None
+    """The image of the user's own that ``base`` stands for; ``None`` for one of AWS's."""
+    context: DockerContext | None = None
+    """The folder that the base is built from first."""
     reason: str
     """Why it is this image, for people."""
     warnings: tuple[str, ...] = ()
@@ -112,8 +122,8 @@ class BuildPlan:
 
     @property
     def needs_build(self) -> bool:
-        """Whether the image is an extended one, which somebody has to have built."""
-        return bool(self.steps)
+        """Whether somebody has to have built the image: it is extended, or made from a folder or a local image."""
+        return bool(self.fingerprint)
 
     @property
     def is_local(self) -> bool:
@@ -123,7 +133,7 @@ class BuildPlan:
     @property
     def document(self) -> dict[str, Any]:
         """What the fingerprint is taken of, and what the image's ``spec`` label holds."""
-        return _document(self.base, self.steps, self.held, self.verify, self.pip_indexes)
+        return _document(self.base, self.steps, self.held, self.verify, self.pip_indexes, self.context)
 
     @property
     def labels(self) -> dict[str, str]:
@@ -132,6 +142,7 @@ class BuildPlan:
             FINGERPRINT_LABEL: self.fingerprint,
             LABEL_PREFIX + "spec": canonical_json(self.document),
             LABEL_PREFIX + "base": f"{self.base.repository}:{self.base.tag}",
+            EXTRAS_LABEL: json.dumps(extras_document(self.spec.extras), separators=(",", ":")),
         }
 
     def rebuilt(self, revision: str) -> BuildPlan:
@@ -174,7 +185,7 @@ def make_plan(
             such region.
     """
     base = resolution.base
-    repository = _target(target, partitions, region, f"{repository_prefix}-{base.framework}")
+    repository = target_repository(target, partitions, region, f"{repository_prefix}-{base.framework}")
     base_reference, mirror_of = _base_reference(base, partitions, region, mirror, repository)
     why = _why(base, region, mirrored_from=mirror.source_region if mirror_of else None)
     unchanged = BuildPlan(
@@ -190,7 +201,7 @@ def make_plan(
         case Prebuilt():
             return unchanged
         case NeedsBuild():
-            digest = _fingerprint(base, resolution.steps, resolution.held, resolution.verify, pip_indexes)
+            digest = plan_fingerprint(base, resolution.steps, resolution.held, resolution.verify, pip_indexes)
             return replace(
                 unchanged,
                 reference=repository.with_tag(extended_tag(base, spec.extras, digest)),
@@ -248,7 +259,8 @@ def _warnings(base: BaseImage, today: date | None) -> tuple[str, ...]:
     )
 
 
-def _target(target: Target, partitions: Partitions, region: str, repository: str) -> ImageReference:
+def target_repository(target: Target, partitions: Partitions, region: str, repository: str) -> ImageReference:
+    """Return where images of ``repository`` go."""
     match target:
         case EngineTarget():
             return ImageReference(repository=repository)
@@ -264,8 +276,10 @@ def _document(
     held: tuple[str, ...],
     verify: tuple[str, ...],
     pip_indexes: PipIndexes,
+    context: DockerContext | None = None,
 ) -> dict[str, Any]:
-    return {
+    needs_pip = any(isinstance(step, (PipStep, ToolkitStep)) for step in steps)
+    document = {
         "base": {"repository": base.repository, "tag": base.tag, "digest": base.digest},
         "python": base.python,
         "platform": base.platform,
@@ -274,19 +288,29 @@ def _document(
         "steps": [{"kind": type(step).__name__, **_plain(asdict(step))} for step in steps],
         "held": list(held),
         "verify": list(verify),
-        "pip_indexes": pip_indexes.public if any(isinstance(step, PipStep) for step in steps) else None,
+        "pip_indexes": pip_indexes.public if needs_pip else None,
     }
+    if context is not None:
+        # Absent where there is none, so that images of AWS keep the fingerprints that they have.
+        document["context"] = {
+            "digest": context.digest,
+            "build_args": dict(context.build_args),
+            "target": context.target,
+        }
+    return document
 
 
 @lru_cache(maxsize=_REMEMBERED)
-def _fingerprint(
+def plan_fingerprint(
     base: BaseImage,
     steps: tuple[Step, ...],
     held: tuple[str, ...],
     verify: tuple[str, ...],
     pip_indexes: PipIndexes,
+    context: DockerContext | None = None,
 ) -> str:
-    return fingerprint(_document(base, steps, held, verify, pip_indexes))
+    """Return the fingerprint of the image that these make."""
+    return fingerprint(_document(base, steps, held, verify, pip_indexes, context))
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

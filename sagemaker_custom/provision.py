@@ -11,16 +11,18 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from sagemaker_custom.builders import FoundImage, ImageBuilder, ImageStore
 from sagemaker_custom.errors import ImageMissingError, TagConflictError, UsageError
+from sagemaker_custom.own_images import OwnImage
 from sagemaker_custom.plan import FINGERPRINT_LABEL, BuildPlan
 from sagemaker_custom.progress import Progress
 from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.resolve import describe_extra
 from sagemaker_custom.spec import BuildPolicy, RequirementsExtra
 
+_OF_OWN = ("--py-version", "--image-scope", "--processor", "--architecture", "--cuda-version")
 _POLICIES: dict[str, BuildPolicy] = {"if-missing": "if-missing", "always": "always", "never": "never"}
 
 
@@ -64,7 +66,8 @@ def ensure_image(
     """
     if not plan.needs_build:
         _bring_base(plan, policy, store, mirror)
-        progress.step(f"image {plan.reference}: AWS's own, nothing to build")
+        whose = "your own" if plan.own else "AWS's own"
+        progress.step(f"image {plan.reference}: {whose}, nothing to build")
         return plan.reference
     if policy == "always":
         _bring_base(plan, policy, store, mirror)
@@ -79,7 +82,7 @@ def ensure_image(
     if policy == "never":
         raise ImageMissingError(
             f'the image {plan.reference} does not exist, and build="never" forbids building it',
-            hint=f"build it with: {build_command(plan)}",
+            hint=_build_hint(plan),
         )
     _bring_base(plan, policy, store, mirror)
     return builder().build(plan)
@@ -112,6 +115,12 @@ def verify_fingerprint(plan: BuildPlan, found: FoundImage) -> None:
         )
 
 
+def _build_hint(plan: BuildPlan) -> str:
+    if plan.own is None:
+        return f"build it with: {build_command(plan)}"
+    return f'build it by build_image(), by build="if-missing", or with: {build_command(plan)}'
+
+
 def build_command(plan: BuildPlan, command: str = "build") -> str:
     """Return the command line that builds the image of ``plan``, or does something else with it."""
     base = plan.base
@@ -128,7 +137,9 @@ def build_command(plan: BuildPlan, command: str = "build") -> str:
         "--sdk-version": base.sdk_version,
         "--container-version": plan.spec.container_version,
     }
-    words = ["sagemaker-custom", command, plan.spec.framework]
+    if plan.own is not None:
+        options = {name: options[name] for name in _OF_OWN}
+    words = ["sagemaker-custom", command, *(_own_words(plan.own) if plan.own else (plan.spec.framework,))]
     words += [word for name, value in options.items() if value for word in (name, value)]
     for extra in plan.spec.extras:
         words += ["--extra", extra.path if isinstance(extra, RequirementsExtra) else describe_extra(extra)]
@@ -137,3 +148,20 @@ def build_command(plan: BuildPlan, command: str = "build") -> str:
     elif plan.reference.ecr:
         words += ["--region", plan.reference.ecr.region, "--account", plan.reference.ecr.account]
     return shlex.join(words)
+
+
+def _own_words(own: OwnImage) -> Iterator[str]:
+    if own.dockerfile:
+        yield from ("--folder", own.dockerfile.path)
+        if own.dockerfile.dockerfile != "Dockerfile":
+            yield from ("--dockerfile-name", own.dockerfile.dockerfile)
+        for name, value in own.dockerfile.build_args:
+            yield from ("--build-arg", f"{name}={value}")
+        yield from ("--target", own.dockerfile.target) if own.dockerfile.target else ()
+    else:
+        yield from ("--base-image", str(own.base_image))
+    yield from ("--name", own.name)
+    yield from ("--toolkit", own.toolkit) if own.toolkit != "none" else ()
+    yield from ("--python", own.python) if own.python != "python3" else ()
+    for package in own.held:
+        yield from ("--hold", package)

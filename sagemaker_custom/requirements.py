@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagemaker_custom.errors import InvalidExtraError, RequirementsError, UsageError
 from sagemaker_custom.spec import (
+    AptExtra,
+    CondaExtra,
     Extra,
+    PipExtra,
+    RecipeExtra,
     RequirementsExtra,
     canonical_requirement,
     normalise_extras,
@@ -22,12 +27,12 @@ if TYPE_CHECKING:
     from pip_requirements_parser import RequirementsFile
 
 
-def read_extras(extras: Sequence[str | os.PathLike[str]] | str | os.PathLike[str]) -> tuple[Extra, ...]:
+def read_extras(extras: Sequence[str | os.PathLike[str] | Extra] | str | os.PathLike[str]) -> tuple[Extra, ...]:
     """Read the ``extras`` argument.
 
     Args:
         extras: Recipes, ``pip:``, ``conda:`` and ``apt:`` entries, and paths of requirements files; a single
-            one need not stand in a list.
+            one need not stand in a list. What was read before stays as it is.
 
     Raises:
         InvalidExtraError: An entry that cannot be read.
@@ -37,7 +42,9 @@ def read_extras(extras: Sequence[str | os.PathLike[str]] | str | os.PathLike[str
     return normalise_extras(_read_one(entry) for entry in entries)
 
 
-def _read_one(entry: str | os.PathLike[str]) -> Extra:
+def _read_one(entry: str | os.PathLike[str] | Extra) -> Extra:
+    if isinstance(entry, RecipeExtra | PipExtra | CondaExtra | AptExtra | RequirementsExtra):
+        return entry
     if not isinstance(entry, str | os.PathLike):
         raise InvalidExtraError(
             f"extra {entry!r} is not a text", hint="write for example extras=['faiss', 'pip:umap-learn']"
@@ -45,6 +52,36 @@ def _read_one(entry: str | os.PathLike[str]) -> Extra:
     if isinstance(entry, os.PathLike) or is_path(entry):
         return read_requirements(Path(entry))
     return parse_extra(entry)
+
+
+def extras_document(extras: Iterable[Extra]) -> list[dict[str, Any]]:
+    """Return extras as JSON has them, without what this machine alone knows; :func:`read_extras_document` reads it."""
+    return [
+        {"kind": type(extra).__name__, **{name: value for name, value in asdict(extra).items() if name != "path"}}
+        for extra in extras
+    ]
+
+
+def read_extras_document(document: Iterable[Mapping[str, Any]]) -> tuple[Extra, ...]:
+    """Read what :func:`extras_document` wrote.
+
+    Raises:
+        InvalidExtraError: It is something else, or of a later release.
+    """
+    try:
+        return tuple(_extra_of(dict(entry)) for entry in document)
+    except (KeyError, TypeError, ValueError) as error:
+        raise InvalidExtraError(
+            f"the extras of the image cannot be read: {error}", hint="update sagemaker-custom, or name them anew"
+        ) from error
+
+
+def _extra_of(entry: dict[str, Any]) -> Extra:
+    kinds: dict[str, Callable[..., Extra]] = {
+        kind.__name__: kind for kind in (RecipeExtra, PipExtra, CondaExtra, AptExtra, RequirementsExtra)
+    }
+    kind = kinds[entry.pop("kind")]
+    return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()})
 
 
 def is_path(text: str) -> bool:

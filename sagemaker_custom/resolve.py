@@ -16,6 +16,7 @@ from sagemaker_custom.catalog import BaseImage, Catalog, Recipe
 from sagemaker_custom.catalog.recipes import Variant, placeholders
 from sagemaker_custom.conflicts import Wanted, check_conflicts, check_held
 from sagemaker_custom.errors import CatalogError, ImageNotInCatalogError
+from sagemaker_custom.own_images import OwnBase
 from sagemaker_custom.spec import AptExtra, CondaExtra, Extra, ImageSpec, PipExtra, RecipeExtra, RequirementsExtra
 
 # AWS builds these itself against its own CUDA and communication libraries; replacing them loses that (facts in
@@ -87,7 +88,18 @@ class PipStep:
     """Environment variables of this step, sorted by name; they do not stay in the image."""
 
 
-Step: TypeAlias = PackagesStep | CondaStep | PipStep
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ToolkitStep:
+    """SageMaker's own toolkit, unless the image has the program that SageMaker starts."""
+
+    image_scope: str
+    """``training``: the program ``train``; ``inference``: ``serve``."""
+    packages: tuple[str, ...]
+    files: str
+    """Digest of the files of this package that go into the image."""
+
+
+Step: TypeAlias = PackagesStep | CondaStep | PipStep | ToolkitStep
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,11 +148,26 @@ def resolve(spec: ImageSpec, catalog: Catalog) -> Resolution:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _resolve(spec: ImageSpec, catalog: Catalog) -> Resolution:
-    base = find_base(spec, catalog)
-    if not spec.extras:
+    return extend(find_base(spec, catalog), spec.extras, catalog)
+
+
+def extend(base: BaseImage, extras: tuple[Extra, ...], catalog: Catalog) -> Resolution:
+    """Find out what to install on ``base``.
+
+    Args:
+        base: Of the catalog, or the user's own.
+        extras: Sorted, each once.
+        catalog: Has the recipes.
+
+    Raises:
+        ImageNotInCatalogError: There is no such recipe, or it has nothing for this image; names the nearest.
+        InvalidExtraError: Two extras cannot be in one image, or one would replace what the base image holds.
+        CatalogError: Recipes want to come after one another in a circle.
+    """
+    if not extras:
         return Prebuilt(base=base)
-    chosen = _in_order([_choose(extra, base, catalog) for extra in spec.extras if isinstance(extra, RecipeExtra)])
-    plain = [extra for extra in spec.extras if not isinstance(extra, RecipeExtra)]
+    chosen = _in_order([_choose(extra, base, catalog) for extra in extras if isinstance(extra, RecipeExtra)])
+    plain = [extra for extra in extras if not isinstance(extra, RecipeExtra)]
     recipes = [(choice, tuple(_recipe_steps(choice, base))) for choice in chosen]
     others = [(extra, tuple(_plain_steps([extra], base))) for extra in plain]
     _check(recipes, others, base)
@@ -157,6 +184,8 @@ def _resolve(spec: ImageSpec, catalog: Catalog) -> Resolution:
 
 def held_packages(base: BaseImage) -> tuple[str, ...]:
     """Return the packages of ``base`` that no step may change."""
+    if isinstance(base, OwnBase):
+        return base.held
     names = (base.framework, *([base.base_framework] if base.base_framework else []))
     return tuple(sorted({package for name in names for package in _FAMILIES.get(name, _TORCH)}))
 
@@ -199,6 +228,13 @@ def _choose(extra: RecipeExtra, base: BaseImage, catalog: Catalog) -> _Choice:
 
 def _no_variant(extra: RecipeExtra, fitting: Sequence[Variant], base: BaseImage) -> ImageNotInCatalogError:
     kind = f"{base.framework} {base.describe()}"
+    if not fitting and isinstance(base, OwnBase):
+        return ImageNotInCatalogError(
+            f"the recipe {extra.name!r} has nothing for an image of your own about which no more is known than: "
+            f"{base.describe()}",
+            hint="say py_version= and cuda_version= where the recipe differs by them; one that differs by the version "
+            f"of a framework is for AWS's images alone: take what the index has, as 'pip:{extra.name}'",
+        )
     if not fitting:
         return ImageNotInCatalogError(
             f"the recipe {extra.name!r} has nothing for {kind}",

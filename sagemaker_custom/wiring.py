@@ -15,15 +15,23 @@ from typing import TYPE_CHECKING, Any
 
 from sagemaker_custom import catalog as catalogs
 from sagemaker_custom._version import __version__
-from sagemaker_custom.bases import find_base, serving_pair, with_defaults
+from sagemaker_custom.bases import describe_serving, find_base, with_defaults
 from sagemaker_custom.catalog_sources import Locations, open_catalog
-from sagemaker_custom.errors import CredentialsError, ImageNotInCatalogError, SettingsError, UsageError
+from sagemaker_custom.dockerfile_folder import read_context
+from sagemaker_custom.errors import (
+    CredentialsError,
+    ImageNotInCatalogError,
+    SettingsError,
+    UsageError,
+)
+from sagemaker_custom.own_plans import own_warnings, plan_own_image
 from sagemaker_custom.plan import (
     BuildPlan,
     EngineTarget,
     MirrorPolicy,
     PipIndexes,
     RegistryTarget,
+    Target,
     make_plan,
 )
 from sagemaker_custom.progress import Progress, terminal_progress
@@ -31,7 +39,7 @@ from sagemaker_custom.provision import check_policy, ensure_image
 from sagemaker_custom.reference import ImageReference, RegistryCredentials
 from sagemaker_custom.resolve import NeedsBuild, resolve
 from sagemaker_custom.settings import Settings
-from sagemaker_custom.spec import ImageSpec
+from sagemaker_custom.spec import Architecture, Extra, ImageScope, ImageSpec, Processor, hardware_of
 
 if TYPE_CHECKING:
     import boto3
@@ -40,6 +48,7 @@ if TYPE_CHECKING:
     from sagemaker_custom.builders import ImageBuilder, ImageStore
     from sagemaker_custom.builders.docker_engine import DockerEngine
     from sagemaker_custom.mirror import Mirrored
+    from sagemaker_custom.own_images import OwnImage
     from sagemaker_custom.registry import RegistryClient
 
 logger = logging.getLogger(__name__)
@@ -89,7 +98,9 @@ class Parts:
         try:
             find_base(with_defaults(spec, self.catalog), self.catalog)
         except ImageNotInCatalogError:
-            wider = _with_sdk(self.catalog, spec.framework)
+            from sagemaker_custom.catalog.sdk_config import with_installed_sdk
+
+            wider = with_installed_sdk(self.catalog, spec.framework)
             if wider is None:
                 raise
             find_base(with_defaults(spec, wider), wider)
@@ -148,32 +159,83 @@ class Parts:
             if needs_account
             else EngineTarget(),
             repository_prefix=self.settings.repository_prefix,
-            pip_indexes=PipIndexes(
-                index_url=self.settings.pip_index_url, extra_index_urls=self.settings.pip_extra_index_urls
-            ),
+            pip_indexes=self._pip_indexes,
             mirror=mirror,
             today=datetime.now(timezone.utc).date(),
         )
 
+    def plan_own(
+        self,
+        own: OwnImage,
+        *,
+        image_scope: ImageScope = "training",
+        instance_type: str | None = None,
+        processor: Processor | None = None,
+        architecture: Architecture | None = None,
+        extras: tuple[Extra, ...] = (),
+        local: bool = False,
+        region: str | None = None,
+        account: str | None = None,
+    ) -> BuildPlan:
+        """Say what would be used or built of an image of the user's own; its folder is read now.
+
+        Args:
+            own: The image; see :func:`sagemaker_custom.own_images.own_image`.
+            image_scope: What it is used for.
+            instance_type: Says processor and architecture where those are not named.
+            processor: Of the instance.
+            architecture: Of the instance.
+            extras: What to install besides.
+            local: Whether for local mode: a bare tag, no registry, no account.
+            region: Default: the one of these parts.
+            account: Whose registry holds what is built; default: the settings', else the caller's.
+
+        Raises:
+            SourceError: The folder cannot be read.
+            UsageError: The image has the name of a framework, or the instance type is none.
+            ImageNotInCatalogError: A recipe has nothing for this image.
+            CredentialsError: The account has to be asked for, and there are no credentials.
+        """
+        from sagemaker_custom.builders.unpublished import unpublished_id
+        from sagemaker_custom.registry.docker_login import as_docker_names_it
+
+        if own.base_image:
+            own = replace(own, base_image=as_docker_names_it(own.base_image))
+        hardware = hardware_of(instance_type)
+        is_bare = own.base_image is not None and own.base_image.registry is None
+        region = self._region_for(region, local=local)
+
+        def planned(target: Target) -> BuildPlan:
+            return plan_own_image(
+                own,
+                context=context,
+                image_id=image_id,
+                image_scope=image_scope,
+                processor=processor or hardware.processor,
+                architecture=architecture or hardware.architecture,
+                extras=extras,
+                catalog=self.catalog,
+                region=region,
+                target=target,
+                repository_prefix=self.settings.repository_prefix,
+                pip_indexes=self._pip_indexes,
+            )
+
+        context = read_context(own.dockerfile) if own.dockerfile else None
+        image_id = unpublished_id(self.engine, own.base_image) if own.base_image and is_bare else None
+        used = planned(EngineTarget())
+        # Whose account it is has to be asked only for what goes to its registry.
+        if local or not (used.needs_build or is_bare):
+            return replace(used, warnings=own_warnings(used, region, local=local))
+        return planned(RegistryTarget(account=account or self.settings.account or self.aws.account_id()))
+
+    @property
+    def _pip_indexes(self) -> PipIndexes:
+        return PipIndexes(index_url=self.settings.pip_index_url, extra_index_urls=self.settings.pip_extra_index_urls)
+
     def serving(self, plan: BuildPlan) -> str:
-        """Say which image of AWS serves what the image of ``plan`` trains, on CPUs if it can be; or why none does."""
-        base = plan.base
-        asked = replace(
-            plan.spec,
-            image_scope="inference",
-            processor="cpu" if base.processor == "gpu" else plan.spec.processor,
-            architecture="x86_64",
-            cuda_version=None,
-            sdk_version=None,
-            container_version=None,
-        )
-        catalog = self.catalog_for(plan.spec)
-        try:
-            pair = serving_pair(asked, base, catalog, self.settings.serving_version)
-            serves = find_base(pair.spec, catalog)
-        except ImageNotInCatalogError as error:
-            return f"none: {error.message}; {error.hint}"
-        return f"{serves.repository}:{serves.tag} {pair.reason}"
+        """Say which image of AWS serves what the image of ``plan`` trains; or why none does."""
+        return describe_serving(plan.spec, plan.base, self.catalog_for(plan.spec), self.settings.serving_version)
 
     def _region_for(self, region: str | None, *, local: bool) -> str:
         if region or self._region:
@@ -261,7 +323,9 @@ class Parts:
         ecr = ImageReference(registry=host, repository="any").ecr
         if ecr:
             return self.aws.registry_credentials(account=ecr.account, region=ecr.region)
-        return _docker_login(host)
+        from sagemaker_custom.registry.docker_login import docker_login
+
+        return docker_login(host)
 
     def _store(self, plan: BuildPlan) -> ImageStore:
         from sagemaker_custom.builders.store import EngineStore, RegistryStore
@@ -332,13 +396,6 @@ class Parts:
             self.registry.remove_tag(reference)
 
 
-def _with_sdk(catalog: catalogs.Catalog, framework: str) -> catalogs.Catalog | None:
-    from sagemaker_custom.catalog.sdk_config import extended, installed_sdk
-
-    sdk = installed_sdk()
-    return extended(catalog, framework, sdk) if sdk else None
-
-
 def check_builder(builder: str) -> None:
     """Refuse a builder that does not exist.
 
@@ -347,18 +404,3 @@ def check_builder(builder: str) -> None:
     """
     if builder not in BUILDERS:
         raise UsageError(f"builder={builder!r} is not a builder", hint=f"write one of {', '.join(map(repr, BUILDERS))}")
-
-
-def _docker_login(host: str) -> RegistryCredentials | None:
-    from docker import auth, errors
-
-    try:
-        stored = auth.load_config().resolve_authconfig(host)
-    except errors.DockerException as error:
-        logger.warning("docker's stored credentials for %s cannot be read: %s", host, error)
-        return None
-    if not stored:
-        return None
-    if stored.get("IdentityToken"):
-        return RegistryCredentials(username="<token>", password=stored["IdentityToken"])
-    return RegistryCredentials(username=stored.get("Username", ""), password=stored.get("Password", ""))

@@ -13,7 +13,7 @@ from sagemaker_custom.builders.commands import CommandRunner
 from sagemaker_custom.builders.engine import Engine, OnLine
 from sagemaker_custom.builders.failures import disk_full, is_disk_full
 from sagemaker_custom.builders.log import shortened
-from sagemaker_custom.builders.route import BuildRequest, BuildRoute
+from sagemaker_custom.builders.route import BuildRequest, BuildRoute, FolderContext
 from sagemaker_custom.dockerfile import CA_SECRET, NETRC_SECRET
 from sagemaker_custom.errors import BuildError
 from sagemaker_custom.reference import Digest, parse_digest
@@ -128,8 +128,11 @@ class BuildKitRoute:
 
     def _built(self, folder: Path, request: BuildRequest, on_line: OnLine) -> Digest:
         (folder / "Dockerfile").write_text(request.dockerfile(True), encoding="utf-8")
-        # BuildKit wants a context; nothing is copied from it.
+        # What is ignored is not in the context any more; this file keeps BuildKit from asking the context's own.
+        (folder / "Dockerfile.dockerignore").write_text("# nothing\n", encoding="utf-8")
         (folder / "context").mkdir()
+        for name, content in request.files.items():
+            (folder / "context" / name).write_bytes(content)
         arguments = self._arguments(folder, request, _write_secrets(folder, request))
         watch = _Watch(on_line)
         try:
@@ -154,7 +157,8 @@ class BuildKitRoute:
             f"--file={folder / 'Dockerfile'}",
             *(f"--secret={secret}" for secret in secrets),
             *flags,
-            str(folder / "context"),
+            *_folder_flags(request.folder),
+            str(request.folder.path if request.folder else folder / "context"),
         ]
 
     def _command_environment(self) -> dict[str, str]:
@@ -168,6 +172,13 @@ class BuildKitRoute:
             return disk_full("building", f"the engine at {self._engine.address}")
         said = f": {watch.error}" if watch.error else ""
         return BuildError(f"'docker build' ended with exit code {exit_code}{said}")
+
+
+def _folder_flags(folder: FolderContext | None) -> Sequence[str]:
+    if folder is None:
+        return ()
+    stage = [f"--target={folder.target}"] if folder.target else []
+    return (*(f"--build-arg={name}={value}" for name, value in folder.build_args), *stage)
 
 
 class _Watch:

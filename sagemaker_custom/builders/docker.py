@@ -9,17 +9,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from posixpath import dirname
+from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from sagemaker_custom.builders import failures, index_logins
 from sagemaker_custom.builders.endpoints import Endpoints
-from sagemaker_custom.builders.engine import BuildContext, Engine, EngineImage
+from sagemaker_custom.builders.engine import BuildContext, Engine, EngineImage, OnLine
 from sagemaker_custom.builders.lock import listing_command, lock_text, read_listing
 from sagemaker_custom.builders.log import BuildLog
 from sagemaker_custom.builders.promotion import promote
-from sagemaker_custom.builders.route import BuildRequest, RouteChoice
+from sagemaker_custom.builders.route import BuildRequest, BuildRoute, FolderContext, RouteChoice
 from sagemaker_custom.builders.steps import BuildSteps
-from sagemaker_custom.dockerfile import BuildEnvironment, render
+from sagemaker_custom.dockerfile import BuildEnvironment, render, step_files
+from sagemaker_custom.dockerfile_folder import DockerContext, copy_context
 from sagemaker_custom.errors import (
     BaseImageError,
     BuildError,
@@ -32,7 +34,8 @@ from sagemaker_custom.plan import LABEL_PREFIX, STAND_IN_LABEL, BuildPlan
 from sagemaker_custom.progress import NoProgress, Progress
 from sagemaker_custom.reference import Digest, ImageReference
 from sagemaker_custom.registry import RegistryClient
-from sagemaker_custom.resolve import PipStep
+from sagemaker_custom.resolve import PipStep, ToolkitStep
+from sagemaker_custom.toolkits import toolkit_files
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +45,7 @@ _VERIFY_TIMEOUT_S = 900.0
 _LISTING_TIMEOUT_S = 300.0
 _VERIFY_LINES = 15
 # The command is an argument, so that no quoting of ours stands between the recipe and the shell.
-_IN_IMAGE = 'PATH="$1:$PATH"; export PATH; exec /bin/sh -c "$2"'
+_IN_IMAGE = 'PATH="${1:+$1:}$PATH"; export PATH; exec /bin/sh -c "$2"'
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,6 +55,8 @@ class _Base:
     image: EngineImage
     digest: str
     """Of its manifest; of the image itself where no registry has it."""
+    name: ImageReference
+    """What the engine knows it by, and what stands in the Dockerfile."""
 
 
 class DockerBuilder:
@@ -107,10 +112,10 @@ class DockerBuilder:
 
     def build(self, plan: BuildPlan, *, fresh: bool = False) -> ImageReference:
         """Build, verify and publish; see :meth:`ImageBuilder.build`."""
-        needs_pip = any(isinstance(step, PipStep) for step in plan.steps)
+        needs_pip = plan.context or any(isinstance(step, (PipStep, ToolkitStep)) for step in plan.steps)
         entries = index_logins.logins(plan.pip_indexes.urls) if needs_pip else ()
         with ExitStack() as cleanup:
-            base = self._base(plan)
+            base = None if plan.context else self._base(plan, cleanup, fresh=fresh)
             log = cleanup.enter_context(self._log(plan, index_logins.secrets(entries)))
             with _explained(log):
                 image = self._labelled_image(plan, base, index_logins.netrc(entries), log, cleanup, fresh=fresh)
@@ -126,8 +131,10 @@ class DockerBuilder:
         path = self._log_dir / f"{plan.reference.tag}-{stamp}-{self._token()}.log"
         return BuildLog(path, show=self._progress.log, secrets=secrets)
 
-    def _base(self, plan: BuildPlan) -> _Base:
+    def _base(self, plan: BuildPlan, cleanup: ExitStack, *, fresh: bool) -> _Base:
         reference = plan.base_reference
+        if reference.registry is None:
+            return self._aliased(self._bare_image(plan, fresh=fresh), plan, cleanup)
         name = reference.with_tag(plan.base.tag)
         if plan.is_local:
             known = self._engine.find_digest(reference.digest) if reference.digest else None
@@ -142,7 +149,47 @@ class DockerBuilder:
         """Give the base its true name, which stands in the Dockerfile, wherever it was pulled from."""
         if str(name) not in image.tags:
             self._engine.tag(image.id, name)
-        return _Base(image=image, digest=digest)
+        return _Base(image=image, digest=digest, name=name)
+
+    def _bare_image(self, plan: BuildPlan, *, fresh: bool) -> EngineImage:
+        """Return an image that is named without a host: the engine's own, else what it finds under that name."""
+        reference, known = plan.base_reference, None
+        if reference.digest:
+            known = self._engine.find_digest(reference.digest)
+        elif plan.base.digest:
+            known = self._engine.find_image(plan.base.digest)
+            if known is None:
+                raise failures.own_base_gone(reference, plan.base.digest)
+        elif plan.is_local or not fresh:
+            known = self._engine.find_image(str(reference))
+        if known:
+            return known
+        self._progress.step(f"pulling the base image {reference}")
+        return self._engine.pull(reference, platform=_platform(plan), credentials=None, progress=self._progress)
+
+    def _aliased(self, image: EngineImage, plan: BuildPlan, cleanup: ExitStack) -> _Base:
+        """Name an image for the time of the build: an id cannot stand in a Dockerfile, and other names may move."""
+        alias = ImageReference(repository=plan.reference.repository, tag=f"base-{self._token()}")
+        self._engine.tag(image.id, alias)
+        cleanup.callback(_quietly, self._engine.untag, alias)
+        return _Base(image=image, digest=_digest_of(image), name=alias)
+
+    def _folder_base(
+        self, plan: BuildPlan, context: DockerContext, route: BuildRoute, request: BuildRequest, on_line: OnLine
+    ) -> Digest:
+        """Build the user's folder as it is, from a copy that has the digest which the plan names."""
+        with TemporaryDirectory(prefix="sagemaker-custom-") as name:
+            copy_context(context, Path(name))
+            folder = FolderContext(
+                path=Path(name),
+                dockerfile=context.folder.dockerfile,
+                has_dockerfile=context.has_dockerfile,
+                build_args=context.build_args,
+                target=context.target,
+            )
+            self._progress.step(f"building the folder {context.folder.path} for {plan.reference}")
+            own = replace(request, dockerfile=lambda _: context.dockerfile, files={}, folder=folder)
+            return route.build(own, on_line=on_line)
 
     def _base_digest(self, reference: ImageReference) -> Digest:
         try:
@@ -171,7 +218,7 @@ class DockerBuilder:
         )
 
     def _labelled_image(
-        self, plan: BuildPlan, base: _Base, netrc: str, log: BuildLog, cleanup: ExitStack, *, fresh: bool
+        self, plan: BuildPlan, base: _Base | None, netrc: str, log: BuildLog, cleanup: ExitStack, *, fresh: bool
     ) -> Digest:
         route = self._choose_route()
         self._progress.step(f"building {plan.reference} ({route.name})")
@@ -181,10 +228,19 @@ class DockerBuilder:
             steps.line(line)
             log.line(line)
 
-        built = route.build(self._request(plan, netrc, fresh=fresh), on_line=on_line)
+        if plan.context:
+            request = self._request(plan, None, netrc, fresh=fresh)
+            folder_image = self._folder_base(plan, plan.context, route, request, on_line)
+            # Runs after the named image exists, and then removes nothing.
+            cleanup.callback(_quietly, self._engine.discard, folder_image)
+            base = self._aliased(self._known(folder_image), plan, cleanup)
+        if base is None:
+            raise AssertionError(plan)
+        built = base.image.id
+        if plan.steps:
+            built = route.build(self._request(plan, base, netrc, fresh=fresh), on_line=on_line)
+            cleanup.callback(_quietly, self._engine.discard, built)
         steps.finish()
-        # Runs after the named image exists, and then removes nothing.
-        cleanup.callback(_quietly, self._engine.discard, built)
         self._verify(plan, built, log)
         labels = {
             **plan.labels,
@@ -204,18 +260,31 @@ class DockerBuilder:
         cleanup.callback(_quietly, self._engine.discard, labelled)
         return labelled
 
-    def _request(self, plan: BuildPlan, netrc: str, *, fresh: bool) -> BuildRequest:
-        name = plan.base_reference.with_tag(plan.base.tag)
+    def _known(self, image_id: Digest) -> EngineImage:
+        image = self._engine.find_image(image_id)
+        if image is None:
+            raise BuildError(f"the Docker Engine does not have {image_id}, which it just built", hint="build it again")
+        return image
+
+    def _request(self, plan: BuildPlan, base: _Base | None, netrc: str, *, fresh: bool) -> BuildRequest:
         ca_bundle = Path(self._ca_bundle).read_bytes() if self._ca_bundle else None
 
         def dockerfile(secret_mounts: bool) -> str:
             environment = BuildEnvironment(
-                secret_mounts=secret_mounts, ca_bundle=ca_bundle is not None, netrc=bool(netrc)
+                secret_mounts=secret_mounts,
+                ca_bundle=ca_bundle is not None,
+                netrc=bool(netrc),
+                user=base.image.user if base and plan.own else "",
             )
-            return render(plan, str(name), environment)
+            return render(plan, str(base.name if base else plan.base_reference), environment)
 
         return BuildRequest(
-            dockerfile=dockerfile, platform=_platform(plan), ca_bundle=ca_bundle, netrc=netrc, no_cache=fresh
+            dockerfile=dockerfile,
+            platform=_platform(plan),
+            ca_bundle=ca_bundle,
+            netrc=netrc,
+            no_cache=fresh,
+            files={name: toolkit_files()[name] for name in step_files(plan)},
         )
 
     def _verify(self, plan: BuildPlan, image: Digest, log: BuildLog) -> None:
@@ -246,9 +315,10 @@ class DockerBuilder:
                 )
 
     def _lock(self, plan: BuildPlan, base: _Base, built: Digest) -> str:
+        listing = self._own_listing if plan.own else self._listing
         if base.image.id not in self._listings:
-            self._listings[base.image.id] = self._listing(plan, base.image.id)
-        return lock_text(self._listings[base.image.id], self._listing(plan, built))
+            self._listings[base.image.id] = listing(plan, base.image.id)
+        return lock_text(self._listings[base.image.id], listing(plan, built))
 
     def _listing(self, plan: BuildPlan, image: Digest) -> Mapping[str, str]:
         lines: list[str] = []
@@ -257,6 +327,12 @@ class DockerBuilder:
                 image, listing_command(plan.base.python), on_line=lines.append, timeout_s=_LISTING_TIMEOUT_S
             )
         return read_listing(lines, image=f"{plan.base.repository}:{plan.base.tag}")
+
+    def _own_listing(self, plan: BuildPlan, image: Digest) -> Mapping[str, str]:
+        """An image of the user's own may have no Python, and then has nothing to record."""
+        with suppress(BuildError):
+            return self._listing(plan, image)
+        return {}
 
     def _publish(self, plan: BuildPlan, image: Digest, cleanup: ExitStack) -> None:
         self._ensure_repository(plan.reference)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import socket
-import tarfile
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +15,7 @@ import docker.errors
 import docker.utils
 from docker.context import ContextAPI
 
+from sagemaker_custom.builders.context_archive import context_archive
 from sagemaker_custom.builders.engine import BuildContext, EngineImage, OnLine
 from sagemaker_custom.builders.failures import (
     disk_full,
@@ -222,10 +221,13 @@ class DockerEngine:
 
     def build(self, context: BuildContext, *, on_line: OnLine) -> Digest:
         """Build with the engine's own builder; see :meth:`Engine.build`."""
-        with self._translated("building"):
+        with self._translated("building"), context_archive(context) as archive:
             events = self._docker.api.build(
-                fileobj=_archive(context.files),
+                fileobj=archive,
                 custom_context=True,
+                dockerfile=context.dockerfile,
+                buildargs=dict(context.build_args),
+                target=context.target or "",
                 platform=context.platform,
                 labels=dict(context.labels),
                 nocache=context.no_cache,
@@ -303,23 +305,16 @@ def _image(document: Mapping[str, Any]) -> EngineImage:
         labels=dict(config.get("Labels") or {}),
         tags=tuple(document.get("RepoTags") or ()),
         digests=tuple(document.get("RepoDigests") or ()),
+        user=_user(config.get("User") or ""),
     )
+
+
+def _user(text: str) -> str:
+    return "" if text.partition(":")[0] in {"root", "0"} else text
 
 
 def _auth(credentials: RegistryCredentials | None) -> dict[str, str] | None:
     return {"username": credentials.username, "password": credentials.password} if credentials else None
-
-
-def _archive(files: Mapping[str, bytes]) -> io.BytesIO:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        for name, content in sorted(files.items()):
-            # Its defaults for owner and time make equal files equal archives, which the build cache looks at.
-            entry = tarfile.TarInfo(name)
-            entry.size = len(content)
-            archive.addfile(entry, io.BytesIO(content))
-    stream.seek(0)
-    return stream
 
 
 def _follow_build(events: Any, on_line: OnLine) -> tuple[Digest | None, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from sagemaker_custom.progress import Progress
@@ -24,6 +25,8 @@ class EngineImage:
     """References with tags that name it."""
     digests: tuple[str, ...] = ()
     """References with manifest digests under which it was pulled or pushed."""
+    user: str = ""
+    """Whom it runs as; empty for root."""
 
     @property
     def manifest_digests(self) -> frozenset[str]:
@@ -36,9 +39,17 @@ class BuildContext:
     """Input of the engine's own build, which is the one without BuildKit."""
 
     files: Mapping[str, bytes]
-    """Name to content; ``Dockerfile`` is one of them."""
+    """Name to content, put on top of what the folder holds."""
     platform: str
     """For example ``linux/amd64``."""
+    folder: Path | None = None
+    """Sent whole; nothing in it is ignored."""
+    dockerfile: str = "Dockerfile"
+    """Name of the Dockerfile in the context."""
+    build_args: tuple[tuple[str, str], ...] = ()
+    """Values of ``ARG``."""
+    target: str | None = None
+    """Stage that is built; ``None`` for the last."""
     labels: tuple[tuple[str, str], ...] = ()
     """Put on the image as they are, without the expansion that a Dockerfile does."""
     no_cache: bool = False

@@ -120,7 +120,9 @@ def pull_failure(text: str, reference: ImageReference) -> SageMakerCustomError:
     if any(word in lower for word in _NETWORK):
         return RegistryUnavailableError(
             f"the Docker Engine could not pull {reference}: {text}",
-            hint=f"check that the engine's machine reaches {reference.registry}, and try again",
+            hint=f"check that the engine's machine reaches {reference.registry}, and try again"
+            if reference.registry
+            else f"the engine has no image {reference} and asked Docker Hub: build or load it there, or name its host",
         )
     if any(word in lower for word in _ABSENT):
         return base_absent(reference)
@@ -129,6 +131,11 @@ def pull_failure(text: str, reference: ImageReference) -> SageMakerCustomError:
 
 def base_absent(reference: ImageReference) -> BaseImageError:
     """Return the error for a base image that the registry does not have."""
+    if reference.registry is None:
+        return BaseImageError(
+            f"the base image {reference} does not exist: neither the Docker Engine nor Docker Hub has it",
+            hint="build or load it there, or write the host of its registry in front of its name",
+        )
     return BaseImageError(
         f"the base image {reference} does not exist: its registry knows no tag or digest {reference.locator!r} "
         f"in {reference.repository}",
@@ -137,8 +144,21 @@ def base_absent(reference: ImageReference) -> BaseImageError:
     )
 
 
+def own_base_gone(reference: ImageReference, image_id: str) -> BaseImageError:
+    """Return the error for an image of the engine that was removed or replaced since the plan was made."""
+    return BaseImageError(
+        f"the Docker Engine no longer has {image_id}, which was {reference} when the image was planned",
+        hint="plan again: the name may stand for another image now",
+    )
+
+
 def base_denied(reference: ImageReference, text: str) -> BaseImageError:
     """Return the error for a base image that may not be pulled."""
+    if reference.registry is None:
+        return BaseImageError(
+            f"the Docker Engine has no image {reference}, and Docker Hub does not give it: {text}",
+            hint="build or load it there, write the host of its registry in front of its name, or run 'docker login'",
+        )
     ecr = reference.ecr
     where = f" (account {ecr.account}, region {ecr.region})" if ecr else ""
     return BaseImageError(

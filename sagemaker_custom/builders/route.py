@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Protocol, TypeAlias
 
 from sagemaker_custom.builders.engine import OnLine
 from sagemaker_custom.reference import Digest
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FolderContext:
+    """A folder of the user's own, copied so that nothing in it changes any more and nothing is ignored."""
+
+    path: Path
+    dockerfile: str
+    """Name of the Dockerfile in the folder, whether it is an entry of it or not."""
+    has_dockerfile: bool
+    """Whether it is one; otherwise it was ignored, and the image must not get it."""
+    build_args: tuple[tuple[str, str], ...] = ()
+    target: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,6 +37,10 @@ class BuildRequest:
     netrc: str = field(default="", repr=False)
     """Credentials of package indexes; empty where none are needed."""
     no_cache: bool = False
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """What the Dockerfile copies."""
+    folder: FolderContext | None = None
+    """Context of a Dockerfile of the user's own; ``files`` is empty then."""
 
 
 class BuildRoute(Protocol):

@@ -209,3 +209,9 @@ class _OneReplaced(Mapping[str, Framework]):
 
     def __len__(self) -> int:
         return sum(1 for _ in self)
+
+
+def with_installed_sdk(catalog: Catalog, framework: str) -> Catalog | None:
+    """Return a catalog that has what the installed SDK knows of a framework besides; ``None`` without an SDK."""
+    sdk = installed_sdk()
+    return extended(catalog, framework, sdk) if sdk else None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -14,6 +14,7 @@ from sagemaker_custom.cli.output import json_option, print_document, print_table
 from sagemaker_custom.errors import ImageMissingError, SageMakerCustomError, UsageError
 
 if TYPE_CHECKING:
+    from sagemaker_custom.own_images import OwnImage
     from sagemaker_custom.plan import BuildPlan
     from sagemaker_custom.spec import ImageSpec
     from sagemaker_custom.wiring import Parts
@@ -31,6 +32,8 @@ class Wanted:
     region: str | None
     account: str | None
     is_local: bool
+    own: OwnImage | None = None
+    """When it is one of the user's own; ``spec`` then says what it is used for."""
 
     def describe(self) -> str:
         """Return what it is, for people."""
@@ -85,7 +88,7 @@ def build(ctx: click.Context, image: ImageOptions, everything: bool, always: boo
 
     parts = parts_for(image)
     run = BuildRun(parts=parts, always=always, builder=builder)
-    wanted = _everything(image, parts) if everything else _named(image, parts)
+    wanted = _everything(image, parts) if everything else _own(image) if image.is_own else _named(image, parts)
     if len(wanted) == 1:
         outcome = run.outcome(wanted[0])
         if as_json:
@@ -99,6 +102,14 @@ def build(ctx: click.Context, image: ImageOptions, everything: bool, always: boo
         ctx.exit(SageMakerCustomError.exit_code)
 
 
+def _own(image: ImageOptions) -> tuple[Wanted, ...]:
+    from sagemaker_custom.cli.asked import asked_own, own_spec
+
+    own = asked_own(image)
+    spec = own_spec(image, own)
+    return (replace(_wanted(image, own.name, (spec,), ())[0], own=own),)
+
+
 def _named(image: ImageOptions, parts: Parts) -> tuple[Wanted, ...]:
     from sagemaker_custom.cli.asked import asked_spec
 
@@ -110,7 +121,7 @@ def _named(image: ImageOptions, parts: Parts) -> tuple[Wanted, ...]:
 
 
 def _everything(image: ImageOptions, parts: Parts) -> tuple[Wanted, ...]:
-    if image.name or image.selects:
+    if image.name or image.selects or image.is_own:
         raise UsageError(
             "--all builds every named image, so nothing can be chosen beside it",
             hint="leave --all out, or the other options but --region, --account, --local and --catalog",
@@ -158,13 +169,27 @@ class BuildRun:
         Raises:
             SageMakerCustomError: It could not be built, or whether it is there could not be learned.
         """
-        plan = self.parts.plan(wanted.spec, local=wanted.is_local, region=wanted.region, account=wanted.account)
+        plan = self._plan(wanted)
         warn(plan.warnings)
         present = None if self.always else self._present(plan)
         if present:
             return Outcome(wanted=wanted, status="present", plan=plan, image=present)
         built = self.parts.ensure(plan, policy="always" if self.always else "if-missing", builder=self.builder)
         return Outcome(wanted=wanted, status="built" if plan.needs_build else "present", plan=plan, image=str(built))
+
+    def _plan(self, wanted: Wanted) -> BuildPlan:
+        if wanted.own is None:
+            return self.parts.plan(wanted.spec, local=wanted.is_local, region=wanted.region, account=wanted.account)
+        from sagemaker_custom.cli.asked import plan_own
+
+        return plan_own(
+            wanted.own,
+            wanted.spec,
+            self.parts,
+            local=wanted.is_local,
+            region=wanted.region,
+            account=wanted.account,
+        )
 
     def _present(self, plan: BuildPlan) -> str | None:
         try:

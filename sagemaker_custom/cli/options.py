@@ -37,6 +37,22 @@ class ImageOptions:
     account: str | None = None
     local: bool = False
     catalog: tuple[str, ...] = ()
+    folder: str | None = None
+    """With a Dockerfile: an image of the user's own."""
+    base_image: str | None = None
+    """Of the user's own, likewise."""
+    dockerfile_name: str | None = None
+    build_args: tuple[str, ...] = ()
+    target: str | None = None
+    own_name: str | None = None
+    toolkit: str | None = None
+    python: str | None = None
+    held: tuple[str, ...] = ()
+
+    @property
+    def is_own(self) -> bool:
+        """Whether an image of the user's own is meant."""
+        return self.folder is not None or self.base_image is not None
 
     @property
     def is_local(self) -> bool:
@@ -102,6 +118,25 @@ _EXTRA = click.option(
     shell_complete=complete_extras,
     help="Recipe, pip:…, conda:…, apt:… or a requirements file; may be given more than once.",
 )
+_OWN = (
+    click.option("--folder", metavar="FOLDER", help="Instead of IMAGE: a folder with a Dockerfile, or a Dockerfile."),
+    click.option("--base-image", metavar="REF", help="Instead of IMAGE: an image of your own that exists."),
+    click.option("--dockerfile-name", metavar="PATH", help="In the --folder; default: Dockerfile."),
+    click.option(
+        "--build-arg", "build_args", multiple=True, metavar="NAME=VALUE", help="For --folder; no secrets, it is shown."
+    ),
+    click.option("--target", metavar="STAGE", help="For --folder: stage of the Dockerfile; default: the last."),
+    click.option(
+        "--name", "own_name", metavar="NAME", help="Of an image of your own; default: the folder's or image's."
+    ),
+    click.option(
+        "--toolkit",
+        type=click.Choice(("none", "add")),
+        help="Whether an image of your own gets SageMaker's toolkit where it has no train or serve; default: none.",
+    ),
+    click.option("--python", metavar="PYTHON", help="Interpreter of an image of your own; default: python3."),
+    click.option("--hold", "held", multiple=True, metavar="PKG", help="Package of an image of your own that stays."),
+)
 _WHERE = (
     region_option,
     account_option,
@@ -111,7 +146,7 @@ _WHERE = (
 
 
 def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the argument and the options that name an image; the command takes them as ``image``."""
+    """Add the argument and the options that name an image; the command takes them as ``image``, with a name."""
     return _taking_image(command, [_image_argument(), *_WHICH, _EXTRA, *_WHERE])
 
 
@@ -129,8 +164,8 @@ def selecting_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def optional_image_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add what :func:`image_options` adds; without the argument, the command takes an empty name."""
-    return _taking_image(command, [_image_argument(required=False), *_WHICH, _EXTRA, *_WHERE])
+    """Add what :func:`image_options` adds, and what names an image of the user's own; the name may be empty."""
+    return _taking_image(command, [_image_argument(required=False), *_WHICH, _EXTRA, *_OWN, *_WHERE])
 
 
 def _image_argument(*, required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

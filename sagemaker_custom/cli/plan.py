@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from sagemaker_custom.cli.options import ImageOptions, image_options
+from sagemaker_custom.cli.options import ImageOptions, optional_image_options
 from sagemaker_custom.cli.output import json_option, print_document, print_pairs, warn
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@image_options
+@optional_image_options
 @json_option
 def resolve(image: ImageOptions, as_json: bool) -> None:
     """Print the URI of an image, stock or extended.
@@ -38,7 +38,7 @@ def resolve(image: ImageOptions, as_json: bool) -> None:
 
 
 @click.command()
-@image_options
+@optional_image_options
 @click.option("--digest", is_flag=True, help="Ask the registry for the digest that the base image has now.")
 @click.option("--dockerfile", is_flag=True, help="Print the Dockerfile too.")
 @json_option
@@ -52,7 +52,8 @@ def plan(image: ImageOptions, digest: bool, dockerfile: bool, as_json: bool) -> 
     parts = parts_for(image)
     planned = asked_plan(image, parts)
     warn(planned.warnings)
-    base_digest = _current_digest(planned, parts) if digest else planned.base.digest
+    asks_registry = digest and (planned.mirror_of or planned.base_reference).registry is not None
+    base_digest = _current_digest(planned, parts) if asks_registry else planned.base.digest
     text = _dockerfile(planned) if dockerfile and planned.needs_build else None
     if as_json:
         print_document(_document(planned, parts, base_digest, text))
@@ -88,6 +89,7 @@ def _pairs(planned: BuildPlan, parts: Parts, base_digest: Digest | None) -> Iter
     yield "serving", _serving(planned, parts)
     yield "base digest", base_digest
     yield "mirror of", planned.mirror_of
+    yield "folder", f"{planned.context.folder.path} ({len(planned.context.entries)} paths)" if planned.context else None
     for step in planned.steps:
         yield "step", describe_step(step)
     for command in planned.verify:
@@ -97,12 +99,13 @@ def _pairs(planned: BuildPlan, parts: Parts, base_digest: Digest | None) -> Iter
 
 
 def _serving(planned: BuildPlan, parts: Parts) -> str | None:
-    return parts.serving(planned) if planned.base.image_scope == "training" else None
+    # An image of the user's own serves by itself, or not at all.
+    return parts.serving(planned) if planned.base.image_scope == "training" and planned.own is None else None
 
 
 def describe_step(step: Step) -> str:
     """Return a step in one line for people."""
-    from sagemaker_custom.resolve import CondaStep, PackagesStep
+    from sagemaker_custom.resolve import CondaStep, PackagesStep, ToolkitStep
 
     match step:
         case PackagesStep():
@@ -110,6 +113,9 @@ def describe_step(step: Step) -> str:
         case CondaStep():
             channels = f" from {' '.join(step.channels)}" if step.channels else ""
             return f"conda: {' '.join(step.packages)}{channels}"
+        case ToolkitStep():
+            program = "serve" if step.image_scope == "inference" else "train"
+            return f"SageMaker's toolkit, unless there is a {program} program: {' '.join(step.packages)}"
         case _:
             removed = f", after removing {' '.join(step.uninstall)}" if step.uninstall else ""
             return f"pip: {' '.join((*step.build_packages, *step.packages))}{removed}"

@@ -14,7 +14,7 @@ from sagemaker.fw_utils import UploadedCode
 from sagemaker.s3 import parse_s3_url, s3_path_join
 from sagemaker.workflow import is_pipeline_variable
 
-from sagemaker_custom.sdk_v2.images import Images
+from sagemaker_custom.sdk_v2.provided import ProvidedImages
 from sagemaker_custom.source import SourceBundle, SourceDestination, bundle, stage, upload
 
 _KEY_PREFIX = "sagemaker-custom/source"
@@ -39,7 +39,7 @@ def bundle_of(owner: Any) -> SourceBundle | None:
     return bundle(owner.entry_point, owner.source_dir, owner.dependencies or ())
 
 
-def upload_code(estimator: Any, code: SourceBundle, images: Images) -> UploadedCode:
+def upload_code(estimator: Any, code: SourceBundle, images: ProvidedImages) -> UploadedCode:
     """Make sure that the estimator's code is in S3, where the SDK would have put it, under its own digest."""
     session = estimator.sagemaker_session
     parts = images.parts(session)

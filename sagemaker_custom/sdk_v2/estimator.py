@@ -2,29 +2,66 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+import logging
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 from sagemaker import git_utils
 from sagemaker.estimator import Framework
 from sagemaker.fw_utils import UploadedCode
 from sagemaker.workflow import is_pipeline_variable
 
+from sagemaker_custom.catalog_sources import Locations
 from sagemaker_custom.errors import UsageError
+from sagemaker_custom.image_uris import parse
 from sagemaker_custom.plan import BuildPlan
+from sagemaker_custom.sdk_v2.attached import ATTACHED_IMAGE, JobImage, extras_of, is_still_made
+from sagemaker_custom.sdk_v2.calls import Call, read_call, shown_signature
 from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, staged, upload_code
-from sagemaker_custom.sdk_v2.images import Images
+from sagemaker_custom.sdk_v2.dialect import Dialect
+from sagemaker_custom.sdk_v2.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES, LOCAL_ROLE, CustomLocalSession
+from sagemaker_custom.sdk_v2.model import ExtendedModel
+from sagemaker_custom.sdk_v2.provided import ProvidedImages
+from sagemaker_custom.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 NO_STOCK_CHECK = "resolved-by-sagemaker-custom"
 """Image URI for the SDK's constructors, which would check their own, older list of versions; replaced at once."""
 
 
 class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no types
-    """Stands before a class of the SDK among the bases; the constructor sets ``_images`` and ``_workspace``."""
+    """Stands before a class of the SDK among the bases, which then takes these arguments besides its own.
 
-    _images: Images
+    Args:
+        *args: Of the SDK's class.
+        extras: What to add to AWS's images: recipes of the catalog (``faiss``, ``faiss==1.8.0``), ``pip:PKG``,
+            ``conda:CHANNEL::PKG``, ``apt:PKG``, or the path of a requirements file. None means AWS's images.
+        image: Name of a named image of the catalog: version, Python and extras that a team has agreed on. ``extras``
+            come on top of its own.
+        cuda_version: ``cu121`` or ``12.1``; default: what the catalog says for the version.
+        serving_version: Which inference image ``deploy()`` takes: of the ``same`` version, the ``nearest`` that is not
+            newer where AWS has none of the same, or of a version that you name; default: the settings', ``same``.
+        build: What ``fit()`` and ``deploy()`` do about a missing image: build it (``if-missing``), build it
+            afresh even if it is there (``always``), or raise (``never``).
+        builder: ``docker``, or ``auto`` to have it chosen.
+        catalog: Folders or ``s3://`` prefixes of team catalogs, besides those of the settings.
+        settings: Default: the environment's and the configuration file's.
+        **kwargs: Of the SDK's class. Versions and Python may be left out: the newest that both training and inference
+            have, and what that has. An ``image_uri`` is your own image, used untouched; it excludes ``extras``.
+
+    Raises:
+        UsageError: Arguments contradict each other or cannot be read; also a ``ValueError``.
+        ImageNotInCatalogError: The catalog has no such version, Python or CUDA; names the nearest.
+    """
+
+    _dialect: ClassVar[Dialect]
+    _model_class: ClassVar[type[ExtendedModel]]
+    _placeholder: ClassVar[str | None] = NO_STOCK_CHECK
+    _images: ProvidedImages
     _workspace: Workspace | None
     _clone: dict[str, Any] | None = None
     _sdk_chooses_image = False
@@ -35,6 +72,80 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
     sagemaker_session: Any
     _get_instance_type: Any
     _script_mode_hyperparam_update: Any
+
+    def __init__(
+        self,
+        *args: Any,
+        extras: Extras = (),
+        image: str | None = None,
+        cuda_version: str | None = None,
+        serving_version: str | None = None,
+        build: str = "if-missing",
+        builder: str = "auto",
+        catalog: Locations = (),
+        settings: Settings | None = None,
+        **kwargs: Any,
+    ) -> None:
+        attached_image = kwargs.pop(ATTACHED_IMAGE, None)
+        call = read_call(super().__init__, args, kwargs)
+        given = call.given
+        image_uri = given.pop("image_uri", None)
+        if attached_image:
+            extras = extras_of(attached_image, given.get("sagemaker_session"), settings)
+            cuda_version = parse(attached_image).cuda_version
+        asked = self._dialect.asked(call)
+        self._images = Images(
+            ImageArguments(
+                framework=asked.framework,
+                framework_version=asked.version,
+                py_version=asked.py_version,
+                base_framework_version=asked.base_framework_version,
+                serves_any_python=self._dialect.serves_any_python,
+                image_uri=image_uri,
+                extras=extras,
+                image=image,
+                cuda_version=cuda_version,
+                build=build,
+                builder=builder,
+                catalog=catalog,
+                session=given.get("sagemaker_session"),
+                settings=settings,
+                serving_version=serving_version,
+            ),
+            "training",
+        )
+        feature = self._feature_with_an_image(call, extras) if image_uri is None else None
+        use_local_session(given)
+        self._sdk_chooses_image = feature is not None
+        is_ours = image_uri is None and feature is None
+        if is_ours or (self._dialect.always_versioned and asked.version is None):
+            given |= self._dialect.filled(call, self._images.fill_in(given.get("instance_type")))
+        if self._images.extends:
+            given.setdefault("base_job_name", self._images.base_job_name)
+        super().__init__(**given, image_uri=self._placeholder if is_ours else image_uri)
+        # A training recipe brings its image, or an empty text for none.
+        self.image_uri = (self.image_uri or None) if feature else image_uri
+        self._image_uri_region = given.get("image_uri_region")
+        self._workspace = None
+        if attached_image and not is_still_made(attached_image, str(self.training_image_uri())):
+            logger.warning("the job trained with %s; fit() would use %s now", attached_image, self.training_image_uri())
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show the arguments of the SDK's class and those added here as one signature."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__signature__ = inspect.signature(cls.__init__.__get__(object()))
+        elif ExtendedEstimator in cls.__bases__:
+            cls.__signature__ = shown_signature(ExtendedEstimator.__init__, super().__init__)
+
+    def _feature_with_an_image(self, call: Call, extras: Extras) -> str | None:
+        feature = feature_with_an_image(call)
+        if feature and self._images.extends:
+            raise UsageError(
+                f"extras={extras!r} cannot be put into the image that AWS publishes for {feature}",
+                hint="leave extras out and install them by a requirements.txt in source_dir, or give image_uri=",
+            )
+        return feature
 
     def plan_image(self, image_scope: str = "training", instance_type: str | None = None) -> BuildPlan:
         """Say which image would be used or built, and why, without any side effect.
@@ -99,7 +210,9 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
             return self.image_uri
         if self._sdk_chooses_image:
             return super().training_image_uri(region)
-        return self._images.uri("training", self._get_instance_type(), self.sagemaker_session, region)
+        return self._images.uri(
+            "training", self._get_instance_type(), self.sagemaker_session, region or self._image_uri_region
+        )
 
     def fit(self, *args: Any, **kwargs: Any) -> Any:
         """Train, as the SDK's ``fit`` does, after making sure that the image exists.
@@ -109,10 +222,6 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
             ImageMissingError: The image does not exist, and ``build="never"``.
             BuildError: It could not be built.
         """
-        if not self.git_config:
-            bundle_of(self)
-        if self.image_uri is None and not self._sdk_chooses_image:
-            self._images.provide("training", self._get_instance_type(), self.sagemaker_session)
         try:
             return super().fit(*args, **kwargs)
         finally:
@@ -120,7 +229,16 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
             if self._workspace is not None:
                 self._workspace.remove()
 
+    def provide_image(self) -> None:
+        """Make sure that the training image exists, as ``build=`` says; nothing for an image of your own."""
+        if self.image_uri is None and not self._sdk_chooses_image:
+            self._images.provide("training", self._get_instance_type(), self.sagemaker_session, self._image_uri_region)
+
     def _prepare_for_training(self, job_name: str | None = None) -> None:
+        # Tuners and processors come by here too.
+        if not self.git_config:
+            bundle_of(self)
+        self.provide_image()
         session = self.sagemaker_session
         if not (isinstance(session, CustomLocalSession) and session.uses_local_code):
             super()._prepare_for_training(job_name)
@@ -138,6 +256,33 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
                 # The SDK keeps the file's name only, and loses the folder of a script that lies in one.
                 self._script_mode_hyperparam_update(f"file://{folder}", code.script_name)
 
+    def create_model(self, *args: Any, **kwargs: Any) -> Any:
+        """Make the model that ``deploy()`` serves: with the inference image of the pair, not the training image.
+
+        Takes the arguments of the SDK's ``create_model``. An ``image_uri`` that the estimator was given serves too, as
+        it does in the SDK; give another one as ``image_uri=``.
+        """
+        if self.image_uri is not None and kwargs.get("image_uri") is None:
+            logger.warning("deploying %s, which was given for training; image_uri= names another", self.image_uri)
+        if self._clone and not kwargs.get("dependencies"):
+            kwargs["dependencies"] = self._clone["dependencies"]
+        return self._extended_model(super().create_model(*args, **kwargs))
+
+    def _extended_model(self, model: Any) -> Any:
+        return self._model_class.taken_over(model, self._images)
+
+    @classmethod
+    def _prepare_init_params_from_job_description(
+        cls, job_details: dict[str, Any], model_channel_name: str | None = None
+    ) -> dict[str, Any]:
+        job_details = with_resource_config(job_details)
+        image = JobImage.of(job_details, cls._dialect)
+        prepare = super()._prepare_init_params_from_job_description
+        if image is None:
+            return dict(prepare(job_details, model_channel_name))
+        arguments = prepare(image.described(job_details, cls._dialect), model_channel_name)
+        return image.completed(arguments, cls._dialect)
+
     def _model_source_dir(self) -> Any:
         if self._clone and self.sagemaker_session.local_mode:
             return self._clone["source_dir"]
@@ -153,6 +298,26 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
         return super()._stage_user_code_in_s3() if code is None else upload_code(self, code, self._images)
 
 
+def feature_with_an_image(call: Call) -> str | None:
+    """Name the feature, if one is asked for, whose training images AWS publishes apart from those of the catalog."""
+    distribution: Mapping[str, Any] = call.get("distribution") or {}
+    if call.get("training_recipe") is not None:
+        return "training recipes"
+    if call.get("compiler_config"):
+        return "SageMaker Training Compiler"
+    parallel = (distribution.get("smdistributed") or {}).get("modelparallel")
+    if "torch_distributed" in distribution and parallel is not None and parallel.get("enabled", True):
+        return "SageMaker's model parallelism library"
+    return None
+
+
+def with_resource_config(job_details: dict[str, Any]) -> dict[str, Any]:
+    """Return a job's description with its machines under the one name that the SDK reads: a tuner writes another."""
+    if "HyperParameterTuningResourceConfig" not in job_details:
+        return job_details
+    return {"ResourceConfig": job_details["HyperParameterTuningResourceConfig"], **job_details}
+
+
 def use_local_session(kwargs: dict[str, Any]) -> None:
     """Give local mode a session, and a role, that need no AWS account."""
     instance_type = kwargs.get("instance_type")
@@ -163,6 +328,9 @@ def use_local_session(kwargs: dict[str, Any]) -> None:
         kwargs["sagemaker_session"] = CustomLocalSession()
     elif getattr(given, "local_mode", False):
         kwargs["sagemaker_session"] = CustomLocalSession.adopt(given)
+    session = kwargs["sagemaker_session"]
+    if isinstance(session, CustomLocalSession):
+        kwargs["instance_type"] = session.which(instance_type)
     kwargs["role"] = kwargs.get("role") or LOCAL_ROLE
 
 

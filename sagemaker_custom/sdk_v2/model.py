@@ -3,37 +3,128 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, ClassVar
 
-from sagemaker.model import FrameworkModel
+from sagemaker.model import Model
 from sagemaker.workflow.pipeline_context import PipelineSession
+from typing_extensions import Self
 
+from sagemaker_custom.catalog_sources import Locations
+from sagemaker_custom.sdk_v2.calls import read_call, shown_signature
 from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, is_local_folder, staged
-from sagemaker_custom.sdk_v2.images import Images
+from sagemaker_custom.sdk_v2.dialect import Dialect
+from sagemaker_custom.sdk_v2.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES, LOCAL_ROLE, CustomLocalSession
+from sagemaker_custom.sdk_v2.provided import ProvidedImages
+from sagemaker_custom.settings import Settings
+from sagemaker_custom.source import SourceBundle
 
 
-class ExtendedModel(FrameworkModel):  # type: ignore[misc]  # the SDK has no types
-    """Stands before a class of the SDK among the bases; the constructor sets ``_images`` and ``_workspace``."""
+class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
+    """Stands before a class of the SDK among the bases, which then takes these arguments besides its own.
 
-    _images: Images
+    Args:
+        *args: Of the SDK's class.
+        extras: As the estimators take them.
+        image: As the estimators take it.
+        cuda_version: As the estimators take it.
+        build: As the estimators take it.
+        builder: As the estimators take it.
+        catalog: As the estimators take it.
+        settings: As the estimators take them.
+        **kwargs: Of the SDK's class. Versions and Python may be left out. An ``image_uri`` is your own image, used
+            untouched; it excludes ``extras``.
+
+    Raises:
+        UsageError: Arguments contradict each other or cannot be read; also a ``ValueError``.
+        ImageNotInCatalogError: The catalog has no such version, Python or CUDA; names the nearest.
+    """
+
+    _dialect: ClassVar[Dialect]
+    _predictor_class: ClassVar[Any]
+    _images: ProvidedImages
     _workspace: Workspace | None
     bucket: str | None
+    image_config: Any
     image_uri: Any
     model_data: Any
+    predictor_cls: Any
     role: Any
     sagemaker_session: Any
-    source_dir: Any
+
+    def __init__(
+        self,
+        *args: Any,
+        extras: Extras = (),
+        image: str | None = None,
+        cuda_version: str | None = None,
+        build: str = "if-missing",
+        builder: str = "auto",
+        catalog: Locations = (),
+        settings: Settings | None = None,
+        **kwargs: Any,
+    ) -> None:
+        call = read_call(super().__init__, args, kwargs)
+        given = call.given
+        image_uri = given.get("image_uri")
+        asked = self._dialect.asked(call)
+        self._images = Images(
+            ImageArguments(
+                framework=asked.framework,
+                framework_version=asked.version,
+                py_version=asked.py_version,
+                base_framework_version=asked.base_framework_version,
+                image_uri=image_uri,
+                extras=extras,
+                image=image,
+                cuda_version=cuda_version,
+                build=build,
+                builder=builder,
+                catalog=catalog,
+                session=given.get("sagemaker_session"),
+                settings=settings,
+            ),
+            "inference",
+        )
+        if image_uri is None or (self._dialect.always_versioned and asked.version is None):
+            given |= self._dialect.filled(call, self._images.fill_in(None))
+        if given.get("predictor_cls") is None:
+            given["predictor_cls"] = self._predictor_class
+        super().__init__(**given)
+        self._workspace = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Show the arguments of the SDK's class and those added here as one signature."""
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            cls.__signature__ = inspect.signature(cls.__init__.__get__(object()))
+        elif ExtendedModel in cls.__bases__:
+            cls.__signature__ = shown_signature(ExtendedModel.__init__, super().__init__)
+
+    @classmethod
+    def taken_over(cls, model: Any, images: ProvidedImages) -> Self:
+        """Return a model of the SDK, which an estimator of the SDK has made by its own rules, as one of this class.
+
+        Args:
+            model: Of the class that this one stands before; it is given up.
+            images: The estimator's.
+        """
+        taken = cls.__new__(cls)
+        taken.__dict__.update(vars(model), _images=images, _workspace=None)
+        if model.predictor_cls is cls._predictor_class.__bases__[0]:
+            taken.predictor_cls = cls._predictor_class
+        return taken
 
     def serving_image_uri(
         self,
-        region_name: str,
-        instance_type: Any,
+        region_name: str | None,
+        instance_type: Any = None,
         accelerator_type: str | None = None,
         serverless_inference_config: Any = None,
+        inference_tool: str | None = None,
     ) -> str:
         """Return the URI of the inference image; builds nothing."""
-        del accelerator_type, serverless_inference_config
+        del accelerator_type, serverless_inference_config, inference_tool
         return self._images.uri("inference", instance_type, self.sagemaker_session, region_name)
 
     def deploy(
@@ -47,35 +138,56 @@ class ExtendedModel(FrameworkModel):  # type: ignore[misc]  # the SDK has no typ
             BuildError: It could not be built.
         """
         self._init_sagemaker_session_if_does_not_exist(instance_type)
-        if is_local_folder(self.source_dir) and not getattr(self, "git_config", None):
-            bundle_of(self)
-        if self.image_uri is None:
-            self._images.provide("inference", instance_type, self.sagemaker_session)
         given = inspect.signature(super().deploy).bind(initial_instance_count, instance_type, *args, **kwargs)
         if self.sagemaker_session.local_mode:
             # Creating a local endpoint has waited for its ping; the SDK would sleep 30 s before it looks again.
             given.arguments["wait"] = False
-        predictor = super().deploy(*given.args, **given.kwargs)
-        if isinstance(self.sagemaker_session, CustomLocalSession):
-            # The endpoint's container has the folder mounted, and outlives a model that nobody keeps.
-            self.sagemaker_session.hold(self._workspace)
-        return predictor
+        try:
+            return super().deploy(*given.args, **given.kwargs)
+        finally:
+            self._forget_chosen_image()
 
     def register(self, *args: Any, **kwargs: Any) -> Any:
-        """Register the model as the SDK does; builds no image."""
-        package = super().register(*args, **kwargs)
-        # The SDK keeps the image that it resolved as if the user had given it, for any later instance type. In a
+        """Register the model as the SDK does, after making sure that its image exists; in a pipeline builds none."""
+        try:
+            return super().register(*args, **kwargs)
+        finally:
+            self._forget_chosen_image()
+
+    def _forget_chosen_image(self) -> None:
+        # The SDK keeps an image that it resolved as if the user had given it, for any later instance type. In a
         # pipeline it still needs it there.
         if self._images.chose(self.image_uri) and not isinstance(self.sagemaker_session, PipelineSession):
             self.image_uri = None
-        return package
 
-    def prepare_container_def(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Return the container definition for ``CreateModel``; packs and uploads the code, builds no image."""
-        code = bundle_of(self) if not getattr(self, "git_config", None) else None
+    def prepare_container_def(self, instance_type: Any = None, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """Return the container definition for ``CreateModel``, after making sure that the image exists.
+
+        Endpoints, batch transforms, packages of the model registry and containers of many models come by here. In a
+        pipeline no image is built.
+        """
+        code = self._code()
+        if self.image_uri is None:
+            self._images.provide("inference", instance_type, self.sagemaker_session)
+        else:
+            self._images.provide_chosen(self.image_uri, self.sagemaker_session)
+        definition = self._container_def(code, instance_type, *args, **kwargs)
+        # Most classes of the SDK forget it.
+        if self.image_config is not None:
+            definition.setdefault("ImageConfig", self.image_config)
+        return definition
+
+    def _code(self) -> SourceBundle | None:
+        local = is_local_folder(self.source_dir) and not getattr(self, "git_config", None)
+        return bundle_of(self) if local else None
+
+    def _container_def(self, code: SourceBundle | None, *args: Any, **kwargs: Any) -> dict[str, Any]:
         if code is None:
             return dict(super().prepare_container_def(*args, **kwargs))
         self._workspace = Workspace(self.sagemaker_session)
+        if isinstance(self.sagemaker_session, CustomLocalSession):
+            # The container has the folder mounted, and outlives a model that nobody keeps.
+            self.sagemaker_session.hold(self._workspace)
         bucket = self.bucket
         if self._serves_local_files():
             # Any name will do: nothing is uploaded, and the SDK would ask AWS for the default bucket's.
@@ -96,3 +208,19 @@ class ExtendedModel(FrameworkModel):  # type: ignore[misc]  # the SDK has no typ
             self.sagemaker_session = CustomLocalSession.adopt(session) if session else CustomLocalSession()
             self.role = self.role or LOCAL_ROLE
         super()._init_sagemaker_session_if_does_not_exist(instance_type)
+
+
+class ServesByUri(Model):  # type: ignore[misc]  # the SDK has no types
+    """Classes of the SDK that want to be told their image; it is told them while they describe the container."""
+
+    image_uri: Any
+    serving_image_uri: Any
+
+    def prepare_container_def(self, instance_type: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """Return the container definition for ``CreateModel``."""
+        given = self.image_uri
+        self.image_uri = given or self.serving_image_uri(None, instance_type)
+        try:
+            return super().prepare_container_def(instance_type, *args, **kwargs)
+        finally:
+            self.image_uri = given

@@ -9,9 +9,6 @@
 from __future__ import annotations
 
 import logging
-import re
-import shutil
-import subprocess
 from collections.abc import Iterable
 from typing import Any
 
@@ -20,13 +17,12 @@ from sagemaker import deprecations
 from sagemaker.local.image import _SageMakerContainer
 from sagemaker.telemetry import telemetry_logging
 
-from sagemaker_custom.errors import EngineUnavailableError
+from sagemaker_custom.sdk_v2.compose import compose_command
 from sagemaker_custom.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _TELEMETRY_TIMEOUT_S = 2
-_COMPOSE_TIMEOUT_S = 30
 
 
 def repair_sdk(class_names: Iterable[str]) -> None:
@@ -60,34 +56,3 @@ def _get_within_time(url: str, timeout: float) -> requests.Response | None:
     except requests.RequestException as error:
         logger.debug("the SDK's telemetry was not sent: %s", error)
         return None
-
-
-def compose_command() -> list[str]:
-    """Return the command that runs Docker Compose: the plugin from version 2 on, else ``docker-compose``.
-
-    Raises:
-        EngineUnavailableError: There is neither.
-    """
-    if _plugin_major() >= 2:
-        return ["docker", "compose"]
-    if shutil.which("docker-compose"):
-        return ["docker-compose"]
-    raise EngineUnavailableError(
-        "local mode needs Docker Compose, and there is none",
-        hint="install the package docker-compose-plugin (or docker-compose), then try 'docker compose version'",
-    )
-
-
-def _plugin_major() -> int:
-    try:
-        answer = subprocess.run(
-            ["docker", "compose", "version", "--short"],  # noqa: S607 - whatever docker the user has
-            capture_output=True,
-            text=True,
-            timeout=_COMPOSE_TIMEOUT_S,
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return 0
-    match = re.match(r"v?(\d+)\.", answer.stdout.strip())
-    return int(match[1]) if answer.returncode == 0 and match else 0

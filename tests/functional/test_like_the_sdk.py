@@ -136,7 +136,7 @@ class TestAgain:
         with pytest.raises(ImageMissingError):
             estimator.fit(wait=False)
 
-    def test_deploy_after_register_still_looks_for_the_image(self, cloud, code):
+    def test_register_and_a_later_deploy_look_for_the_image_each(self, cloud, code):
         model = CustomPyTorchModel(
             f"s3://{cloud.bucket}/m/model.tar.gz",
             ROLE,
@@ -150,9 +150,13 @@ class TestAgain:
             settings=cloud.settings,
         )
         cloud.put_model("m/model.tar.gz")
-        model.register(
-            ["text/csv"], ["text/csv"], ["ml.m5.xlarge"], ["ml.m5.xlarge"], model_package_group_name="digits"
-        )
+        types = ["text/csv"], ["text/csv"], ["ml.m5.xlarge"], ["ml.m5.xlarge"]
+        with pytest.raises(ImageMissingError):
+            model.register(*types, model_package_group_name="digits")
+        plan = model._images.plan("inference", "ml.m5.xlarge", cloud.session)
+        cloud.push(plan)
+        model.register(*types, model_package_group_name="digits")
+        cloud.remove(plan)
         with pytest.raises(ImageMissingError):
             model.deploy(1, "ml.m5.xlarge", wait=False)
 

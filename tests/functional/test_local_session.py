@@ -15,7 +15,7 @@ from sagemaker.workflow.pipeline_context import LocalPipelineSession
 
 from sagemaker_custom import CustomLocalSession, CustomPyTorch, CustomPyTorchModel
 from sagemaker_custom.errors import SourceError
-from sagemaker_custom.sdk_v2.local import LOCAL_ROLE, _escaped
+from sagemaker_custom.sdk_v2.local import LOCAL_ROLE
 
 
 @pytest.fixture
@@ -37,10 +37,9 @@ def estimator_for(code, **arguments):
         source_dir=str(code),
         framework_version="2.3",
         py_version="py311",
-        extras=["faiss"],
+        **{"extras": ["faiss"], **arguments},
         instance_type="local",
         instance_count=1,
-        **arguments,
     )
 
 
@@ -59,7 +58,7 @@ def test_gpu_is_another_image(code):
 
 
 def test_container_gets_a_private_folder_with_dependencies_and_without_ignored_files(code, tmp_path):
-    estimator = estimator_for(code, dependencies=[str(tmp_path / "library")])
+    estimator = estimator_for(code, extras=(), dependencies=[str(tmp_path / "library")])
     estimator._prepare_for_training()
     parameters = {name: json.loads(value) for name, value in estimator.hyperparameters().items()}
     folder = Path(parameters["sagemaker_submit_directory"].removeprefix("file://"))
@@ -70,13 +69,13 @@ def test_container_gets_a_private_folder_with_dependencies_and_without_ignored_f
 
 
 def test_estimator_keeps_the_users_own_paths(code):
-    estimator = estimator_for(code)
+    estimator = estimator_for(code, extras=())
     estimator._prepare_for_training()
     assert (estimator.source_dir, estimator.entry_point) == (str(code), "jobs/train.py")
 
 
 def test_private_folder_goes_with_the_estimator(code):
-    estimator = estimator_for(code)
+    estimator = estimator_for(code, extras=())
     estimator._prepare_for_training()
     folder = estimator._workspace.path
     assert folder.is_dir()
@@ -194,8 +193,3 @@ def test_model_with_local_files_asks_for_no_bucket(code, tmp_path):
     assert isinstance(model.sagemaker_session, CustomLocalSession)
     assert model.role is not None
     assert model._serves_local_files()
-
-
-def test_dollars_reach_the_container():
-    assert _escaped({"PASSWORD": "pa$word${HOME}", "COUNT": 3}) == {"PASSWORD": "pa$$word$${HOME}", "COUNT": 3}
-    assert _escaped(None) == {}

@@ -379,7 +379,7 @@ class TestBadInput:
 def test_exports_are_what_the_package_says():
     for name in sagemaker_custom.__all__:
         assert getattr(sagemaker_custom, name) is not None
-    assert dir(sagemaker_custom) == sagemaker_custom.__all__
+    assert dir(sagemaker_custom) == sorted(sagemaker_custom.__all__)
     with pytest.raises(AttributeError):
         sagemaker_custom.CustomTorch  # noqa: B018
 
@@ -408,7 +408,7 @@ def test_git_config_uploads_the_clone(cloud, make, repository):
 
 
 def test_git_config_mounts_the_clone_in_local_mode(make, repository):
-    estimator = make(git_config=repository, source_dir="jobs", instance_type="local", sagemaker_session=None)
+    estimator = make(git_config=repository, source_dir="jobs", instance_type="local", sagemaker_session=None, extras=())
     estimator._prepare_for_training()
     folder = Path(json.loads(estimator.hyperparameters()["sagemaker_submit_directory"]).removeprefix("file://"))
     assert (folder / "train.py").read_text() == "print('cloned')\n"
@@ -417,7 +417,7 @@ def test_git_config_mounts_the_clone_in_local_mode(make, repository):
 
 
 def test_git_config_serves_the_clone_in_local_mode(make, repository, tmp_path):
-    estimator = make(git_config=repository, source_dir="jobs", instance_type="local", sagemaker_session=None)
+    estimator = make(git_config=repository, source_dir="jobs", instance_type="local", sagemaker_session=None, extras=())
     estimator._prepare_for_training()
     estimator.output_path = f"file://{tmp_path}"
     model = estimator.create_model()

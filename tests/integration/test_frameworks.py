@@ -12,17 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import sentences
-from sagemaker.huggingface import HuggingFace
-from sagemaker.sklearn import SKLearn
-from sagemaker.tensorflow import TensorFlow
-from sagemaker.xgboost import XGBoost
 from sklearn.datasets import dump_svmlight_file, load_breast_cancer, load_digits
 from sklearn.model_selection import train_test_split
 
-from sagemaker_custom import CustomLocalSession
+from sagemaker_custom import CustomHuggingFace, CustomSKLearn, CustomTensorFlow, CustomXGBoost
 from sagemaker_custom.progress import LineProgress
-from sagemaker_custom.sandbox.frameworks import FRAMEWORKS
-from sagemaker_custom.sdk_v2.local import LOCAL_ROLE
 
 pytestmark = [
     pytest.mark.docker,
@@ -109,8 +103,8 @@ class Case:
 CASES = (
     Case(
         name="huggingface",
-        estimator=HuggingFace,
-        arguments={"py_version": "py311"},
+        estimator=CustomHuggingFace,
+        arguments={"transformers_version": "4.46.1", "pytorch_version": "2.3.0", "py_version": "py311"},
         hyperparameters={"epochs": 15},
         channel="sentences",
         write=write_sentences,
@@ -119,7 +113,8 @@ CASES = (
     ),
     Case(
         name="sklearn",
-        estimator=SKLearn,
+        estimator=CustomSKLearn,
+        arguments={"framework_version": "1.2-1"},
         hyperparameters={"trees": 60},
         channel="digits",
         write=write_digits,
@@ -128,7 +123,7 @@ CASES = (
     ),
     Case(
         name="xgboost",
-        estimator=XGBoost,
+        estimator=CustomXGBoost,
         arguments={"framework_version": "3.0-5"},
         hyperparameters={"rounds": 25, "max_depth": 3},
         channel="tumours",
@@ -138,8 +133,8 @@ CASES = (
     ),
     Case(
         name="tensorflow",
-        estimator=TensorFlow,
-        arguments={"py_version": "py312"},
+        estimator=CustomTensorFlow,
+        arguments={"framework_version": "2.19.0", "py_version": "py312"},
         hyperparameters={"epochs": 20},
         channel="digits",
         write=write_digits,
@@ -149,27 +144,21 @@ CASES = (
 
 
 @pytest.fixture(scope="module")
-def bases(sandbox):
-    """Give the addresses of a framework's stand-ins in the sandbox's registry: what trains, then what serves."""
+def settings(sandbox):
+    """Send every ECR host to the registry that has the stand-ins."""
     sandbox.ensure_bases(LineProgress(), frameworks=[case.name for case in CASES])
-    registry = sandbox.registry_url.removeprefix("http://")
-    return {
-        name: [f"{registry}/{item.repository}:{item.tag}" for item in publications]
-        for name, publications in FRAMEWORKS.items()
-    }
+    return sandbox.settings
 
 
-def estimator_for(case, images):
+def estimator_for(case, settings):
     return case.estimator(
         entry_point="train.py",
         source_dir=str(SCRIPTS / case.name),
         hyperparameters=case.hyperparameters,
         instance_type="local",
         instance_count=1,
-        image_uri=images[0],
-        role=LOCAL_ROLE,
-        sagemaker_session=CustomLocalSession(),
-        code_location="s3://not-used/code",
+        extras=["pip:einops"],
+        settings=settings,
         **case.arguments,
     )
 
@@ -214,15 +203,15 @@ def test_tensorflow_is_where_the_stock_image_has_it(docker_engine, bases):
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_trains_on_real_data_and_serves_what_it_trained(case, bases, tmp_path):
+def test_trains_on_real_data_and_serves_what_it_trained(case, settings, tmp_path):
     case.write(tmp_path)
-    estimator = estimator_for(case, bases[case.name])
+    estimator = estimator_for(case, settings)
     estimator.fit({case.channel: f"file://{tmp_path}"})
     measured = measured_in(estimator.model_data)
     assert measured >= case.accuracy
     if case.ask is None:
         return
-    predictor = estimator.deploy(1, "local", entry_point="inference.py", image_uri=bases[case.name][-1], wait=False)
+    predictor = estimator.deploy(1, "local", entry_point="inference.py")
     try:
         assert case.ask(predictor, tmp_path) == pytest.approx(measured)
     finally:

@@ -329,7 +329,7 @@ def test_estimator_page_shows_the_signature():
     page = read("reference/estimator.md")
     code = next(found[3] for found in FENCE.finditer(page) if found[3].startswith("CustomPyTorch("))
     (call,) = [node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
-    signature = parameters("sagemaker_custom/sdk_v2/pytorch.py", "__init__", "CustomPyTorch")
+    signature = parameters("sagemaker_custom/sdk_v2/estimator.py", "__init__", "ExtendedEstimator")
     assert {keyword.arg for keyword in call.keywords} == signature
 
 

@@ -41,6 +41,8 @@ def test_every_kind_of_failure_has_its_own_exit_code():
         "BuildError": 5,
         "RegistryError": 6,
         "AwsError": 7,
+        "LocalContainerError": 8,
+        "InterruptedRunError": 130,
     }
     assert SageMakerCustomError.exit_code == 1
 

@@ -1,5 +1,6 @@
 """Serve the classifier: label and score of each sentence; reading and writing JSON is the image's default."""
 
+import einops  # noqa: F401  # what the image is extended by
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 

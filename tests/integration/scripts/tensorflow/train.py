@@ -5,6 +5,7 @@ import json
 import os
 from pathlib import Path
 
+import einops  # noqa: F401  # what the image is extended by
 import keras
 import numpy as np
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import einops  # noqa: F401  # what the image is extended by
 import xgboost
 
 

@@ -1,0 +1,33 @@
+"""The SDK's estimator for reinforcement learning, with images that are extended on demand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagemaker.rl import RLEstimator
+
+from sagemaker_custom.sdk_v2.dialect import RLDialect
+from sagemaker_custom.sdk_v2.estimator import ExtendedEstimator
+from sagemaker_custom.sdk_v2.images import Images
+from sagemaker_custom.sdk_v2.mxnet import CustomMXNetModel
+from sagemaker_custom.sdk_v2.tensorflow import CustomTensorFlowModel
+
+_SERVED_BY = {"tensorflow": CustomTensorFlowModel, "mxnet": CustomMXNetModel}
+
+
+class CustomRLEstimator(ExtendedEstimator, RLEstimator):  # type: ignore[misc]  # the SDK has no types
+    """The SDK's ``RLEstimator`` with a few packages more in its images.
+
+    What Coach trains is served by an image of TensorFlow or MXNet; what Ray trains the SDK does not deploy.
+    """
+
+    _dialect = RLDialect(framework="rl")
+    # The SDK's constructor checks nothing that is newer here, and forgets the toolkit when it sees an image.
+    _placeholder = None
+    _images: Images
+
+    def _extended_model(self, model: Any) -> Any:
+        if self.image_uri is not None:
+            return model
+        images = self._images.of_framework(self.framework, model.framework_version)
+        return _SERVED_BY[self.framework].taken_over(model, images)
