@@ -43,14 +43,17 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
     _dialect: ClassVar[Dialect]
     _predictor_class: ClassVar[Any]
     _images: ProvidedImages
-    _workspace: Workspace | None
+    _workspaces: tuple[Workspace, ...]
     bucket: str | None
+    dependencies: Any
+    entry_point: Any
     image_config: Any
     image_uri: Any
     model_data: Any
     predictor_cls: Any
     role: Any
     sagemaker_session: Any
+    source_dir: Any
 
     def __init__(
         self,
@@ -91,7 +94,7 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
         if given.get("predictor_cls") is None:
             given["predictor_cls"] = self._predictor_class
         super().__init__(**given)
-        self._workspace = None
+        self._workspaces = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Show the arguments of the SDK's class and those added here as one signature."""
@@ -110,7 +113,7 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
             images: The estimator's.
         """
         taken = cls.__new__(cls)
-        taken.__dict__.update(vars(model), _images=images, _workspace=None)
+        taken.__dict__.update(vars(model), _images=images, _workspaces=())
         if model.predictor_cls is cls._predictor_class.__bases__[0]:
             taken.predictor_cls = cls._predictor_class
         return taken
@@ -149,9 +152,12 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
 
     def register(self, *args: Any, **kwargs: Any) -> Any:
         """Register the model as the SDK does, after making sure that its image exists; in a pipeline builds none."""
+        # CreateModelPackage has no such member, and would be refused.
+        image_config, self.image_config = self.image_config, None
         try:
             return super().register(*args, **kwargs)
         finally:
+            self.image_config = image_config
             self._forget_chosen_image()
 
     def _forget_chosen_image(self) -> None:
@@ -184,19 +190,26 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
     def _container_def(self, code: SourceBundle | None, *args: Any, **kwargs: Any) -> dict[str, Any]:
         if code is None:
             return dict(super().prepare_container_def(*args, **kwargs))
-        self._workspace = Workspace(self.sagemaker_session)
-        if isinstance(self.sagemaker_session, CustomLocalSession):
+        session, workspace = self.sagemaker_session, Workspace(self.sagemaker_session)
+        in_pipeline = isinstance(session, PipelineSession)
+        # Steps that were made before still have their code in the others.
+        self._workspaces = (*self._workspaces, workspace) if in_pipeline else (workspace,)
+        if isinstance(session, CustomLocalSession):
             # The container has the folder mounted, and outlives a model that nobody keeps.
-            self.sagemaker_session.hold(self._workspace)
+            session.hold(workspace)
         bucket = self.bucket
         if self._serves_local_files():
             # Any name will do: nothing is uploaded, and the SDK would ask AWS for the default bucket's.
             self.bucket = bucket or "local"
         try:
-            with staged(self, code, self._workspace):
-                return dict(super().prepare_container_def(*args, **kwargs))
+            with staged(self, code, workspace) as folder:
+                definition = dict(super().prepare_container_def(*args, **kwargs))
         finally:
             self.bucket = bucket
+        if in_pipeline and id(self) in session.context.need_runtime_repack:
+            # The step that packs the model puts scripts of the SDK beside this code, and must not find the user's.
+            self.entry_point, self.source_dir, self.dependencies = code.script_name, str(folder), []
+        return definition
 
     def _serves_local_files(self) -> bool:
         session, data = self.sagemaker_session, self.model_data
