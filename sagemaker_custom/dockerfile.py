@@ -20,6 +20,9 @@ CA_FILE = "ca-bundle.pem"
 """Name of the CA bundle in the build context, where there are no secret mounts."""
 
 _WORK = "/tmp/sagemaker-custom"  # noqa: S108 - in the image, removed by the step that makes it
+_PIP_OPTIONS = ("--no-cache-dir", "--progress-bar off", f"-c {_WORK}/held.txt")
+_PROGRAMS = {"training": ("train", toolkits.TRAINING_SCRIPT), "inference": ("serve", toolkits.INFERENCE_SCRIPT)}
+"""What SageMaker starts in an image of a scope, and the script that adds it."""
 # What pip, requests, curl, OpenSSL, conda and git each read.
 _CA_VARIABLES = (
     "PIP_CERT",
@@ -92,7 +95,8 @@ def step_files(plan: BuildPlan) -> tuple[str, ...]:
 
 def _program(step: ToolkitStep) -> list[str]:
     # SageMaker runs the image with the word "train" or "serve", which an entry point of the base would swallow.
-    return ["ENTRYPOINT []", f'CMD ["{"serve" if step.image_scope == "inference" else "train"}"]']
+    program, _ = _PROGRAMS[step.image_scope]
+    return ["ENTRYPOINT []", f'CMD ["{program}"]']
 
 
 def _ca_path(environment: BuildEnvironment) -> str | None:
@@ -159,14 +163,17 @@ def _trusted(ca_file: str | None) -> list[str]:
 
 
 def _toolkit(step: ToolkitStep, plan: BuildPlan, environment: BuildEnvironment) -> list[str]:
-    script = toolkits.TRAINING_SCRIPT if step.image_scope == "training" else toolkits.INFERENCE_SCRIPT
-    options = ["--no-cache-dir", "--progress-bar off", *_indexes(PipStep(packages=()), plan), _quoted(step.packages)]
+    program, script = _PROGRAMS[step.image_scope]
+    options = [*_PIP_OPTIONS, *_indexes(PipStep(packages=()), plan), _quoted(step.packages)]
     user = [f"export SAGEMAKER_CUSTOM_USER={shlex.quote(environment.user)}"] if environment.user else []
+    install = f"sh {toolkits.FOLDER}/{script} {shlex.quote(plan.base.python)} {' '.join(options)}"
     return [
+        # Whoever has the program already needs no toolkit, nor the Python that it is installed for.
+        f"if command -v {program}; then exit 0; fi",
         *_trusted(_ca_path(environment)),
         *user,
-        _SYSTEM_PYTHON,
-        f"sh {toolkits.FOLDER}/{script} {shlex.quote(plan.base.python)} {' '.join(options)}",
+        *_pip_check(plan),
+        *_guarded([install], plan.base.python, (*plan.held, "numpy")),
     ]
 
 
@@ -189,7 +196,7 @@ def _conda(step: CondaStep) -> list[str]:
 
 def _pip(step: PipStep, plan: BuildPlan) -> list[str]:
     pip = f"{plan.base.python} -m pip --no-input --disable-pip-version-check"
-    options = ["--no-cache-dir", "--progress-bar off", f"-c {_WORK}/held.txt"]
+    options = list(_PIP_OPTIONS)
     commands = []
     if step.env:
         commands.append("export " + " ".join(f"{name}={shlex.quote(value)}" for name, value in step.env))

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeAlias
 from urllib.parse import urlsplit, urlunsplit
 
 from packaging.requirements import InvalidRequirement, Requirement
-from packaging.specifiers import SpecifierSet
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 from packaging.utils import canonicalize_name
 
 from sagemaker_custom.errors import InvalidExtraError, UsageError
@@ -220,7 +220,7 @@ def _conda_spec(text: str) -> str:
 def _recipe(text: str) -> RecipeExtra:
     try:
         requirement = Requirement(text)
-    except InvalidRequirement as error:
+    except (InvalidRequirement, InvalidSpecifier) as error:
         raise InvalidExtraError(
             f"extra {redacted(text)!r} cannot be read: {error}".splitlines()[0],
             hint="write a recipe ('faiss', 'faiss==1.8.0'), 'pip:PKG', 'conda:CHANNEL::PKG', 'apt:PKG' "
@@ -252,7 +252,7 @@ def canonical_requirement(text: str, *, where: str) -> str:
         )
     try:
         requirement = Requirement(text.strip())
-    except InvalidRequirement as error:
+    except (InvalidRequirement, InvalidSpecifier) as error:
         raise InvalidExtraError(
             f"{where}: {redacted(text)!r} is not a requirement: {str(error).splitlines()[0]}",
             hint="write it as pip does, for example 'faiss-cpu==1.8.0'",

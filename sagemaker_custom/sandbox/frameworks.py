@@ -83,8 +83,8 @@ _PYTORCH_TAG = "2.3.0-cpu-py311-ubuntu20.04-sagemaker"
 
 HUGGINGFACE_TRAINING = Recipe(
     name="huggingface-training",
-    about=f"{_ROOT}AWS's sagemaker-training and sagemaker-pytorch-training, torch 2.13 for CPUs, Transformers 4.46.1 "
-    f"and Accelerate; no CUDA, and none of the other libraries of the stock image. {_PURPOSE}",
+    about=f"{_ROOT}AWS's sagemaker-training and sagemaker-pytorch-training, torch 2.13 for CPUs, Transformers 4.46.1, "
+    f"Accelerate and Datasets; no CUDA, and none of the other libraries of the stock image. {_PURPOSE}",
     parent=PYTORCH_TRAINING,
     instructions=_TRAINING_ENTRY,
 )

@@ -24,10 +24,15 @@ from sagemaker_custom.errors import EngineUnavailableError, SageMakerCustomError
 
 logger = logging.getLogger(__name__)
 
+OWN_NETWORK = "sagemaker-local"
+"""What services call the network that is made for their project alone."""
+
 _VERSION_TIMEOUT_S = 30
 _STOP_TIMEOUT_S = 1
 _DOWN_TIMEOUT_S = 120
+_DOWN = ("down", "--volumes", "--remove-orphans", "--timeout", str(_STOP_TIMEOUT_S))
 _LAST_LINES = 20
+_COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _HTTP_TIMEOUT = {"COMPOSE_HTTP_TIMEOUT": "120"}
 """The old program's own minute is short for an engine that creates a container from a large image."""
 
@@ -76,8 +81,7 @@ class ComposeProject:
         command: As :func:`compose_command` returns it.
         services: By name, in Compose's own language.
         folder: Of this run alone, for the Compose file; removed too when the process is killed.
-        secrets: Environment that services take over by name, so that no file has the values.
-        own_network: Whether the services name ``sagemaker-local`` as their network.
+        secret_environment: Environment that services take over by name, so that no file has the values.
     """
 
     def __init__(
@@ -87,7 +91,6 @@ class ComposeProject:
         *,
         folder: Path,
         secret_environment: Mapping[str, str],
-        own_network: bool = True,
     ) -> None:
         self.name = f"sagemaker-custom-{secrets.token_hex(6)}"
         self._file = folder / "docker-compose.yaml"
@@ -100,8 +103,10 @@ class ComposeProject:
         self._echoes = True
         self._owner = os.getpid()
         content: dict[str, Any] = {"services": dict(services)}
-        if own_network:
-            content["networks"] = {"sagemaker-local": {}}
+        networks = {name for service in services.values() for name in service.get("networks", ())}
+        if networks:
+            # Those that the user names are there already, and stay.
+            content["networks"] = {name: {} if name == OWN_NETWORK else {"external": True} for name in sorted(networks)}
         if command[-1] == "docker-compose":
             # Releases of before 2020 take a file without it for one of the first format; the plugin warns about it.
             content["version"] = "2.3"
@@ -115,10 +120,13 @@ class ComposeProject:
 
     @property
     def last_lines(self) -> str:
-        """What the containers and Compose have said last."""
+        """What the containers and Compose have said last, without colours and without the AWS keys."""
         if self._reader is not None and self.ended:
             self._reader.join(_STOP_TIMEOUT_S)
-        return "\n".join(f"  {line}" for line in self._tail)
+        text = "\n".join(f"  {_COLOUR.sub('', line)}" for line in self._tail)
+        for name, value in self._secrets.items():
+            text = text.replace(value, f"<{name}>")
+        return text
 
     def start(self) -> None:
         """Start the containers; their output goes to ``sys.stdout`` as it comes.
@@ -141,10 +149,10 @@ class ComposeProject:
         if self._process is None or os.getpid() != self._owner:
             return
         self._echoes = False
-        # Compose's own way to stop takes ten seconds, and two that stop the same containers stumble over each other.
-        with suppress(ProcessLookupError, PermissionError):
+        if self._process.poll() is None:
+            # Compose's own way to stop takes ten seconds, and two that stop the same containers stumble.
             os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
+            self._process.wait()
         if self._reader is not None:
             self._reader.join(_DOWN_TIMEOUT_S)
         self._down()
@@ -154,7 +162,6 @@ class ComposeProject:
         atexit.unregister(self.remove)
 
     def _launch(self) -> subprocess.Popen[bytes]:
-        atexit.register(self.remove)
         self._guard = self._start_guard()
         logger.info("starting the containers of %s", self.name)
         try:
@@ -172,6 +179,7 @@ class ComposeProject:
             raise EngineUnavailableError(
                 f"Docker Compose cannot be run: {error}", hint="try 'docker compose version'"
             ) from error
+        atexit.register(self.remove)
         return self._process
 
     def _start_guard(self) -> subprocess.Popen[bytes]:
@@ -221,6 +229,3 @@ class ComposeProject:
             return
         if answer.returncode != 0:
             logger.warning("containers of %s may be left: %s", self.name, answer.stderr.strip())
-
-
-_DOWN = ("down", "--volumes", "--remove-orphans", "--timeout", str(_STOP_TIMEOUT_S))

@@ -114,7 +114,7 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
             ),
             "training",
         )
-        feature = self._feature_with_an_image(call) if image_uri is None else None
+        feature = self._feature_with_an_image(call, extras) if image_uri is None else None
         use_local_session(given)
         self._sdk_chooses_image = feature is not None
         is_ours = image_uri is None and feature is None
@@ -138,11 +138,11 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
         elif ExtendedEstimator in cls.__bases__:
             cls.__signature__ = shown_signature(ExtendedEstimator.__init__, super().__init__)
 
-    def _feature_with_an_image(self, call: Call) -> str | None:
+    def _feature_with_an_image(self, call: Call, extras: Extras) -> str | None:
         feature = feature_with_an_image(call)
         if feature and self._images.extends:
             raise UsageError(
-                f"the extras cannot be put into the image that AWS publishes for {feature}",
+                f"extras={extras!r} cannot be put into the image that AWS publishes for {feature}",
                 hint="leave extras out and install them by a requirements.txt in source_dir, or give image_uri=",
             )
         return feature
@@ -328,6 +328,9 @@ def use_local_session(kwargs: dict[str, Any]) -> None:
         kwargs["sagemaker_session"] = CustomLocalSession()
     elif getattr(given, "local_mode", False):
         kwargs["sagemaker_session"] = CustomLocalSession.adopt(given)
+    session = kwargs["sagemaker_session"]
+    if isinstance(session, CustomLocalSession):
+        kwargs["instance_type"] = session.which(instance_type)
     kwargs["role"] = kwargs.get("role") or LOCAL_ROLE
 
 

@@ -20,7 +20,7 @@ from sagemaker_custom.sdk_v2.local_servers import LocalServer, choose_port, host
 from sagemaker_custom.sdk_v2.local_services import DEFAULT_SERVING_PORT, LocalOptions
 from sagemaker_custom.wiring import DEFAULT_LOCAL_REGION, Parts
 
-LOCAL_INSTANCE_TYPES = ("local", "local_gpu")
+LOCAL_INSTANCE_TYPES = ("local", "local_gpu", LOCAL_AUTO)
 LOCAL_ROLE = "arn:aws:iam::000000000000:role/local"
 """For local mode, where nobody assumes a role but the SDK wants one."""
 
@@ -120,6 +120,14 @@ class CustomLocalSession(LocalSession):  # type: ignore[misc]  # the SDK has no 
         self.sagemaker_client = LocalClient(self)
         self.sagemaker_runtime_client = LocalRuntimeClient(self.config, self._url_of)
 
+    def which(self, instance_type: Any) -> Any:
+        """Return what an instance type stands for on this machine: ``local_auto`` for ``local_gpu`` or ``local``.
+
+        Raises:
+            EngineUnavailableError: The engine does not answer.
+        """
+        return local_instance_type(self._engine) if instance_type == LOCAL_AUTO else instance_type
+
     def hold(self, resource: object) -> None:
         """Keep something that containers use for as long as this session lives, which their predictors hold."""
         self._held.append(resource)
@@ -163,8 +171,7 @@ class CustomLocalSession(LocalSession):  # type: ignore[misc]  # the SDK has no 
         """
         # Compose's own words about an engine that is not there would stand for a training that failed.
         self._engine.info()
-        if instance_type == LOCAL_AUTO:
-            instance_type = local_instance_type(self._engine)
+        instance_type = self.which(instance_type)
         return LocalContainer(
             instance_type,
             instance_count,
@@ -196,7 +203,10 @@ class CustomLocalSession(LocalSession):  # type: ignore[misc]  # the SDK has no 
     def _url_of(self, endpoint_name: str) -> str:
         endpoint = LocalSagemakerClient._endpoints.get(endpoint_name)  # noqa: SLF001
         server = getattr(endpoint, "server", None)
-        return server.url if server is not None else f"http://{self._engine_host()}:{self.serving_port}"
+        if server is None:
+            return f"http://{self._engine_host()}:{self.serving_port}"
+        server.check()
+        return str(server.url)
 
     # What local mode creates is done when the call returns, and the SDK would sleep before it looks for the first time.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -12,6 +13,8 @@ from sagemaker.utils import format_tags
 
 from sagemaker_custom.errors import SageMakerCustomError
 from sagemaker_custom.sdk_v2.local_endpoints import LocalEndpoint, LocalTransformJob
+
+logger = logging.getLogger(__name__)
 
 
 class InterruptedRunError(SageMakerCustomError, KeyboardInterrupt):
@@ -68,7 +71,9 @@ class LocalClient(LocalSagemakerClient):  # type: ignore[misc]  # the SDK has no
         **kwargs: Any,
     ) -> None:
         """Process, and return when it is done."""
-        del kwargs
+        ignored = sorted({"ExperimentConfig", "NetworkConfig", "StoppingCondition"} & set(kwargs))
+        if ignored:
+            logger.warning("local mode does without %s", ", ".join(ignored))
         cluster = ProcessingResources["ClusterConfig"]
         container = self.sagemaker_session.local_container(
             cluster["InstanceType"],

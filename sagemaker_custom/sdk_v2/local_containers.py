@@ -203,7 +203,6 @@ class LocalContainer(_SageMakerContainer):  # type: ignore[misc]  # the SDK has 
             {host: compose_service(self._spec(host, command, volumes, values)) for host in self.hosts},
             folder=Path(str(self.container_root)),
             secret_environment={name: str(values[name]) for name in SECRET_NAMES if name in values},
-            own_network=not self.is_studio,
         )
 
     def _spec(self, host: str, command: str, volumes: Sequence[Any], environment: Mapping[str, Any]) -> ServiceSpec:

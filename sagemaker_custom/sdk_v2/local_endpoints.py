@@ -57,26 +57,19 @@ class LocalTransformJob(_LocalTransformJob):  # type: ignore[misc]  # the SDK ha
         self.transform_resources = transform_resources
         self.input_data = input_data
         self.output_data = output_data
-        self.primary_container = {
-            **self.primary_container,
-            "Environment": self.primary_container.get("Environment") or {},
-        }
-        environment = self._get_container_environment(**kwargs)
+        self.primary_container = {"Environment": {}, **self.primary_container}
         session = self.local_session
         server = session.local_server(transform_resources["InstanceType"], self.primary_container["Image"])
-        self.container = server._container  # noqa: SLF001 - which the SDK stops when it has asked for the last time
+        # The SDK stops it when it has asked for the last time.
+        self.container = server.container
         try:
-            server.start(self.primary_container, environment)
-            kwargs = {
-                **self._get_required_defaults(**server.execution_parameters()),
-                **server.execution_parameters(),
-                **kwargs,
-            }
+            server.start(self.primary_container, self._get_container_environment(**kwargs))
+            settings = {**self._get_required_defaults(), **server.execution_parameters(), **kwargs}
             self.start_time = dt.datetime.now()  # noqa: DTZ005 - as the SDK's own jobs have it
-            self.batch_strategy = kwargs["BatchStrategy"]
-            self.environment = kwargs.get("Environment", {})
+            self.batch_strategy = settings["BatchStrategy"]
+            self.environment = settings.get("Environment", {})
             self.local_session = _SessionAsking(session, server.url)
-            self._perform_batch_inference(input_data, output_data, **kwargs)
+            self._perform_batch_inference(input_data, output_data, **settings)
         finally:
             self.local_session = session
             server.stop()

@@ -21,7 +21,7 @@ from sagemaker_custom.sdk_v2.local_gpu import EngineInfo
 
 _PING_INTERVAL_S = 0.25
 _PING_TIMEOUT_S = 5.0
-_PORT_TAKEN = "port is already allocated"
+_PORT_TAKEN = ("port is already allocated", "address already in use")
 
 
 class Serving(Protocol):
@@ -56,7 +56,7 @@ def wait_until_healthy(
             raise LocalContainerError(
                 f"the serving container ended before it answered /ping; its last lines were\n{said}",
                 hint="another container took the port meanwhile: try again with CustomLocalSession(serving_port=0)"
-                if _PORT_TAKEN in said
+                if any(words in said for words in _PORT_TAKEN)
                 else "mend what these lines tell; the whole output stands above",
             )
         if clock() >= deadline:
@@ -135,7 +135,7 @@ class LocalServer:
     """
 
     def __init__(self, container: LocalContainer, *, host: str, port: int, timeout_s: float) -> None:
-        self._container = container
+        self.container = container
         self._timeout_s = timeout_s
         self.url = f"http://{host}:{port}"
 
@@ -145,8 +145,8 @@ class LocalServer:
         Raises:
             LocalContainerError: It ended, or was not healthy in time.
         """
-        self._container.serve(_model_uri(primary_container), environment)
-        project = self._container.project
+        self.container.serve(_model_uri(primary_container), environment)
+        project = self.container.project
         try:
             if project is not None:
                 with urllib3.PoolManager(timeout=_PING_TIMEOUT_S, retries=False) as http:
@@ -155,9 +155,22 @@ class LocalServer:
             self.stop()
             raise
 
+    def check(self) -> None:
+        """Return if it still runs.
+
+        Raises:
+            LocalContainerError: It has ended since it was healthy; with the last lines of its output.
+        """
+        project = self.container.project
+        if project is not None and project.ended:
+            raise LocalContainerError(
+                f"the serving container has ended since; its last lines were\n{project.last_lines}",
+                hint="delete_endpoint(), then deploy again",
+            )
+
     def stop(self) -> None:
         """Stop and remove it; may be called again."""
-        self._container.stop_serving()
+        self.container.stop_serving()
 
     def execution_parameters(self) -> dict[str, Any]:
         """Return what the container wishes for batch transforms, if it says."""
@@ -167,7 +180,8 @@ class LocalServer:
         ):
             answer = http.request("GET", f"{self.url}/execution-parameters")
             if answer.status == 200:
-                return dict(json.loads(answer.data))
+                said = json.loads(answer.data)
+                return {name: said[name] for name in ("BatchStrategy", "MaxPayloadInMB") if name in said}
         return {}
 
     def _answers(self, http: urllib3.PoolManager, path: str) -> bool:

@@ -9,13 +9,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sagemaker_custom.errors import UsageError
+from sagemaker_custom.sdk_v2.compose import OWN_NETWORK
 
 DEFAULT_SHM_SIZE = "2g"
 """Docker's own 64 MB are too little for the workers of a PyTorch ``DataLoader``; memory is only taken as it is used."""
 DEFAULT_SERVING_PORT = 8080
 SECRET_NAMES = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 S3_ENDPOINT_NAME = "AWS_ENDPOINT_URL_S3"
-NETWORK = "sagemaker-local"
 
 _SIZE = re.compile(r"\d+(\.\d+)?([bkmg]b?)?", re.IGNORECASE)
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
@@ -69,7 +69,7 @@ class ServiceSpec:
     serving_port: int = DEFAULT_SERVING_PORT
     in_studio: bool = False
     container_config: Mapping[str, Any]
-    """The user's own, in Compose's language and read by its rules; ours comes over it."""
+    """The user's own, in Compose's language and read by its rules; ours comes over it, but for networks and hosts."""
 
 
 def compose_service(spec: ServiceSpec) -> dict[str, Any]:
@@ -118,7 +118,9 @@ def _network(spec: ServiceSpec) -> dict[str, Any]:
     if spec.in_studio:
         # SageMaker Studio has one network for all that its users run, and no ports.
         return {"network_mode": "sagemaker"}
-    network: dict[str, Any] = {"networks": {NETWORK: {"aliases": [spec.alias]}}}
+    others = spec.container_config.get("networks") or ()
+    others = others if isinstance(others, Mapping) else dict.fromkeys(others)
+    network: dict[str, Any] = {"networks": {**others, OWN_NETWORK: {"aliases": [spec.alias]}}}
     if spec.command == "serve":
         network["ports"] = [f"{spec.serving_port}:{_CONTAINER_PORT}"]
     return network

@@ -13,7 +13,7 @@ from sagemaker.workflow.pipeline_context import PipelineSession
 from sagemaker_custom.catalog_sources import Locations
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.provision import check_policy
-from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES
+from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES, CustomLocalSession
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.wiring import Parts, check_builder
 
@@ -144,6 +144,8 @@ class ProvidedImages(ABC):
     def _key(self, image_scope: str, instance_type: Any, session: Any, region: str | None) -> _Key:
         self.parts(session)
         instance_type = plain(instance_type)
+        if isinstance(session, CustomLocalSession):
+            instance_type = session.which(instance_type)
         region = region or (session.boto_region_name if session else None)
         return self._question(image_scope, instance_type), region, instance_type in LOCAL_INSTANCE_TYPES
 

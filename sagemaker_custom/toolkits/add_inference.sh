@@ -1,16 +1,11 @@
 #!/bin/sh
 # An image without 'serve' → one that has SageMaker's inference toolkit and its model server.
-# Arguments: the interpreter, then arguments of 'pip install'. SAGEMAKER_CUSTOM_USER: whom the image runs as.
+# Arguments: an interpreter with pip, then arguments of 'pip install'. SAGEMAKER_CUSTOM_USER: whom the image runs as.
 set -eu
 python=$1
 shift
 here=$(dirname "$0")
 
-if command -v serve; then
-    echo "the image has a serve program, which is left as it is"
-    exit
-fi
-sh "$here/ensure_pip.sh" "$python"
 command -v java > /dev/null || sh "$here/packages.sh" @java
 "$python" -m pip install "$@"
 

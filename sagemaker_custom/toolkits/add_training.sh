@@ -1,16 +1,11 @@
 #!/bin/sh
 # An image without 'train' → one that has SageMaker's training toolkit.
-# Arguments: the interpreter, then arguments of 'pip install'.
+# Arguments: an interpreter with pip, then arguments of 'pip install'.
 set -eu
 python=$1
 shift
 here=$(dirname "$0")
 
-if command -v train; then
-    echo "the image has a train program, which is left as it is"
-    exit
-fi
-sh "$here/ensure_pip.sh" "$python"
 # The toolkit comes as source with an extension in C.
 missing=
 { command -v gcc || command -v cc; } > /dev/null && [ -e /usr/include/stdio.h ] || missing="$missing @compiler"

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sagemaker_custom import CustomLocalSession
+from sagemaker_custom import CustomLocalSession, CustomPyTorch
 from sagemaker_custom.errors import EngineUnavailableError
 from sagemaker_custom.sdk_v2.local_gpu import local_instance_type, require_gpu
 
@@ -70,3 +70,16 @@ def test_session_refuses_before_anything_starts(tmp_path, monkeypatch):
     session = CustomLocalSession(engine=engine(RUNC))
     with pytest.raises(EngineUnavailableError, match="has no NVIDIA runtime"):
         session.local_container("local_gpu", 1, "team:1")
+
+
+@pytest.mark.parametrize(("info", "cuda"), [(RUNC, None), (NVIDIA, "cu121")])
+def test_local_auto_chooses_the_image_too(info, cuda, tmp_path):
+    (tmp_path / "train.py").write_text("")
+    session = CustomLocalSession(engine=engine(info))
+    arguments = {"source_dir": str(tmp_path), "framework_version": "2.3", "extras": ["pip:zarr"]}
+    estimator = CustomPyTorch(
+        "train.py", instance_type="local_auto", instance_count=1, sagemaker_session=session, **arguments
+    )
+    assert estimator.instance_type == ("local_gpu" if cuda else "local")
+    assert estimator.plan_image().base.cuda_version == cuda
+    assert estimator.plan_image("inference", "local_auto").is_local

@@ -15,6 +15,7 @@ from types import SimpleNamespace
 
 import boto3
 import pytest
+import urllib3
 import yaml
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
@@ -159,6 +160,12 @@ class TestTraining:
         assert list(root.iterdir()) == []
         described = session.describe_training_job("digits")
         assert described["TrainingJobStatus"] == "Failed"
+
+    def test_failure_that_prints_the_keys_does_not_pass_them_on(self, compose, session, keys):
+        compose.does(r"printf '\033[36mkey %s\033[0m\n' $AWS_SECRET_ACCESS_KEY; exit 1")
+        with pytest.raises(LocalContainerError) as caught:
+            estimator(session).fit()
+        assert "\n  key <AWS_SECRET_ACCESS_KEY>\n" in str(caught.value)
 
     def test_output_of_a_failure_is_kept_where_it_was_told_to(self, compose, session, root, tmp_path):
         compose.does('echo reason > "$output/failure"; exit 1')
@@ -362,6 +369,23 @@ class TestServing:
         assert compose.calls[-1][0] == "down"
         assert list(root.iterdir()) == []
 
+    def test_endpoint_that_has_died_since_says_so(self, served, compose, session, model):
+        (compose.folder / "server.py").write_text(
+            _ANSWERS.replace(
+                "        self.rfile",
+                "        print('MemoryError', flush=True)\n        os._exit(1)\n        self.rfile",
+            )
+        )
+        predictor = self.model_for(session, model).deploy(1, "local")
+        with pytest.raises(urllib3.exceptions.HTTPError):
+            predictor.predict("x")
+        [server] = [LocalSagemakerClient._endpoints[predictor.endpoint_name].server]
+        while not server.container.project.ended:
+            time.sleep(0.05)
+        with pytest.raises(LocalContainerError, match=r"has ended since; its last lines were\n(.*\n)*  MemoryError"):
+            predictor.predict("x")
+        predictor.delete_endpoint()
+
     def test_container_that_never_answers_is_given_up_in_the_time_that_the_user_gave(self, compose, root, model):
         compose.does("echo loading; sleep 60")
         engine = SimpleNamespace(address="unix:///x", info=dict)
@@ -399,6 +423,7 @@ class TestServing:
         )
         transformer.transform(f"file://{data}", content_type="text/csv", split_type="Line")
         assert (tmp_path / "out" / "rows.csv.out").read_text() == "weights\n"
+        assert "SAGEMAKER_BATCH=True" in compose.service["environment"]
         assert compose.calls[-1][0] == "down"
         assert list(root.iterdir()) == []
 
@@ -425,14 +450,15 @@ def test_containers_go_when_the_process_does_however_it_ends(compose, root, how)
         time.sleep(0.05)
 
 
-def test_every_project_has_a_name_and_network_of_its_own(root):
+def test_every_project_has_a_name_and_network_of_its_own_and_joins_those_that_are_there(root):
+    services = {"one": {"networks": {"sagemaker-local": None, "team": None}}}
     projects = []
     for name in ("a", "b"):
         (root / name).mkdir()
-        projects.append(ComposeProject(["docker", "compose"], {"one": {}}, folder=root / name, secret_environment={}))
+        projects.append(ComposeProject(["docker", "compose"], services, folder=root / name, secret_environment={}))
     assert projects[0].name != projects[1].name
     content = yaml.safe_load((root / "a" / "docker-compose.yaml").read_text())
-    assert content == {"services": {"one": {}}, "networks": {"sagemaker-local": {}}}
+    assert content == {"services": services, "networks": {"sagemaker-local": {}, "team": {"external": True}}}
 
 
 class TestWithoutAccount:

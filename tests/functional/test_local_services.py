@@ -95,6 +95,11 @@ class TestNetwork:
     def test_other_containers_know_it_by_name(self):
         assert service()["networks"] == {"sagemaker-local": {"aliases": ["algo-1"]}}
 
+    @pytest.mark.parametrize("networks", [["team"], {"team": None}])
+    def test_networks_of_the_user_are_joined_too(self, networks):
+        made = service(container_config={"networks": networks})
+        assert made["networks"] == {"team": None, "sagemaker-local": {"aliases": ["algo-1"]}}
+
     def test_studio_has_one_network_for_everything(self):
         made = service(command="serve", in_studio=True)
         assert made["network_mode"] == "sagemaker"

@@ -37,10 +37,9 @@ def estimator_for(code, **arguments):
         source_dir=str(code),
         framework_version="2.3",
         py_version="py311",
-        extras=["faiss"],
+        **{"extras": ["faiss"], **arguments},
         instance_type="local",
         instance_count=1,
-        **arguments,
     )
 
 
@@ -59,7 +58,7 @@ def test_gpu_is_another_image(code):
 
 
 def test_container_gets_a_private_folder_with_dependencies_and_without_ignored_files(code, tmp_path):
-    estimator = estimator_for(code, dependencies=[str(tmp_path / "library")])
+    estimator = estimator_for(code, extras=(), dependencies=[str(tmp_path / "library")])
     estimator._prepare_for_training()
     parameters = {name: json.loads(value) for name, value in estimator.hyperparameters().items()}
     folder = Path(parameters["sagemaker_submit_directory"].removeprefix("file://"))
@@ -70,13 +69,13 @@ def test_container_gets_a_private_folder_with_dependencies_and_without_ignored_f
 
 
 def test_estimator_keeps_the_users_own_paths(code):
-    estimator = estimator_for(code)
+    estimator = estimator_for(code, extras=())
     estimator._prepare_for_training()
     assert (estimator.source_dir, estimator.entry_point) == (str(code), "jobs/train.py")
 
 
 def test_private_folder_goes_with_the_estimator(code):
-    estimator = estimator_for(code)
+    estimator = estimator_for(code, extras=())
     estimator._prepare_for_training()
     folder = estimator._workspace.path
     assert folder.is_dir()

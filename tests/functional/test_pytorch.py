@@ -408,7 +408,7 @@ def test_git_config_uploads_the_clone(cloud, make, repository):
 
 
 def test_git_config_mounts_the_clone_in_local_mode(make, repository):
-    estimator = make(git_config=repository, source_dir="jobs", instance_type="local", sagemaker_session=None)
+    estimator = make(git_config=repository, source_dir="jobs", instance_type="local", sagemaker_session=None, extras=())
     estimator._prepare_for_training()
     folder = Path(json.loads(estimator.hyperparameters()["sagemaker_submit_directory"]).removeprefix("file://"))
     assert (folder / "train.py").read_text() == "print('cloned')\n"
@@ -417,7 +417,7 @@ def test_git_config_mounts_the_clone_in_local_mode(make, repository):
 
 
 def test_git_config_serves_the_clone_in_local_mode(make, repository, tmp_path):
-    estimator = make(git_config=repository, source_dir="jobs", instance_type="local", sagemaker_session=None)
+    estimator = make(git_config=repository, source_dir="jobs", instance_type="local", sagemaker_session=None, extras=())
     estimator._prepare_for_training()
     estimator.output_path = f"file://{tmp_path}"
     model = estimator.create_model()

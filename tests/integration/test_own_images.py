@@ -231,6 +231,27 @@ class TestFolder:
             "lrwxrwxrwx 'dangling' -> '/no/such/file' 0",
         ]
 
+    def test_dockerfile_may_mount_the_ca_bundle_and_index_logins(
+        self, parts, remove, folder, root, tmp_path, docker_engine
+    ):
+        (tmp_path / "ca.pem").write_text("-----BEGIN CERTIFICATE-----\n")
+        settings = replace(
+            parts.settings,
+            ca_bundle=str(tmp_path / "ca.pem"),
+            pip_index_url="https://me:pass-word@index.example/simple",
+        )
+        (folder / "Dockerfile").write_text(
+            f"FROM {root}\nRUN --mount=type=secret,id=ca_bundle --mount=type=secret,id=netrc"
+            " grep -q BEGIN /run/secrets/ca_bundle && grep -q index.example /run/secrets/netrc && touch /seen\n"
+        )
+        own = Parts(settings=settings, progress=_Quiet)
+
+        _, image = ensured(own, remove, own_image(dockerfile=folder))
+
+        own.engine.close()
+        assert run(docker_engine, image, ["ls /seen; ls -A /run/secrets"]) == "/seen\n"
+        assert "pass-word" not in json.dumps([docker_engine.api.history(image), labels(docker_engine, image)])
+
     def test_failing_instruction_shows_what_it_said(self, parts, remove, folder, root, route):
         (folder / "Dockerfile").write_text(f"FROM {root}\nRUN echo alas; exit 7\n")
 

@@ -6,24 +6,27 @@ import io
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import requests
 from docker.errors import NotFound
 
-from sagemaker_custom.errors import BuildError, RegistryUnavailableError
+from sagemaker_custom.errors import BuildError, RegistryUnavailableError, UsageError
 from sagemaker_custom.plan import STAND_IN_LABEL
 from sagemaker_custom.progress import NoProgress
 from sagemaker_custom.sandbox import Sandbox
 from sagemaker_custom.sandbox.aws import SandboxAws
-from sagemaker_custom.sandbox.publish import PUBLICATIONS, TAG, published_labels
+from sagemaker_custom.sandbox.frameworks import FRAMEWORKS, PYTORCH_INFERENCE, PYTORCH_TRAINING
+from sagemaker_custom.sandbox.publish import published_labels
 from sagemaker_custom.sandbox.registry import LocalRegistry
-from sagemaker_custom.sandbox.stand_ins import INFERENCE, RECIPE_LABEL, TRAINING, Recipe, StandIns
+from sagemaker_custom.sandbox.stand_ins import RECIPE_LABEL, Recipe, StandIns
 from sagemaker_custom.settings import Settings
 
 pytestmark = pytest.mark.docker
 
-TRAINING_BASE = f"763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:{TAG}"
+PYTORCH = FRAMEWORKS["pytorch"]
+TRAINING_BASE = PYTORCH[0].reference
 
 
 class TestEngine:
@@ -152,16 +155,16 @@ class TestRegistry:
 
 
 class TestStandIns:
-    @pytest.mark.parametrize("item", PUBLICATIONS, ids=lambda item: item.repository)
+    @pytest.mark.parametrize("item", PYTORCH, ids=lambda item: item.repository)
     def test_registry_has_them_under_the_stock_names_with_the_label(self, sandbox, item):
         registry = sandbox._registry
-        labels = published_labels(registry, item.repository)
+        labels = published_labels(registry, item)
         assert labels[STAND_IN_LABEL] == "true"
         assert labels["sagemaker-custom.stand-in.about"].startswith("Not an image by AWS")
         assert labels[RECIPE_LABEL] == item.recipe.digest
 
     def test_unknown_repository_has_no_labels(self, sandbox):
-        assert published_labels(sandbox._registry, "nobody-pushed-this") == {}
+        assert published_labels(sandbox._registry, replace(PYTORCH[0], repository="nobody-pushed-this")) == {}
 
     def test_nothing_is_made_or_pushed_the_second_time(self, sandbox):
         class Listening(NoProgress):
@@ -177,8 +180,8 @@ class TestStandIns:
     @pytest.mark.parametrize(
         ("recipe", "module"),
         [
-            (TRAINING, "sagemaker_pytorch_container.training"),
-            (INFERENCE, "sagemaker_pytorch_serving_container.serving"),
+            (PYTORCH_TRAINING, "sagemaker_pytorch_container.training"),
+            (PYTORCH_INFERENCE, "sagemaker_pytorch_serving_container.serving"),
         ],
         ids=["training", "inference"],
     )
@@ -195,20 +198,25 @@ class TestStandIns:
         )
         assert said.decode().splitlines()[-1] == "/opt/conda/bin/python 2.13.0+cpu []"
 
+    def test_framework_without_a_stand_in_is_refused_with_those_that_have_one(self, sandbox):
+        with pytest.raises(UsageError, match="there is no stand-in for mxnet") as caught:
+            sandbox.ensure_bases(frameworks=["pytorch", "mxnet"])
+        assert "pytorch, huggingface, sklearn, xgboost, tensorflow" in caught.value.hint
+
     def test_pip_configuration_never_reaches_an_image(self, docker_engine, sandbox):
         stand_ins = StandIns(docker_engine, sandbox._folder, Settings.load(), NoProgress())
-        image = docker_engine.images.get(stand_ins.ensure(TRAINING))
+        image = docker_engine.images.get(stand_ins.ensure(PYTORCH_TRAINING))
         environment = image.attrs["Config"]["Env"]
         assert not [entry for entry in environment if entry.startswith(("PIP_", "SSL_", "REQUESTS_"))]
 
     def test_script_that_fails_is_reported_with_its_last_lines(self, docker_engine, sandbox):
-        broken = Recipe(name="training", parent=TRAINING, instructions=("LABEL test=broken",))
+        broken = Recipe(name="pytorch-training", about="broken", parent=PYTORCH_TRAINING)
         with pytest.raises(BuildError) as caught:
             StandIns(docker_engine, sandbox._folder, Settings.load(), NoProgress()).ensure(broken)
-        assert "the stand-in training cannot be made: its script ended with 1" in str(caught.value)
+        assert "the stand-in pytorch-training cannot be made: its script ended with 1" in str(caught.value)
         assert "start_with_right_hostname.sh" in str(caught.value)
         with pytest.raises(NotFound):
-            docker_engine.images.get(f"sagemaker-custom-stand-in:training-{broken.digest}")
+            docker_engine.images.get(f"sagemaker-custom-stand-in:pytorch-training-{broken.digest}")
 
 
 class TestSandbox:

@@ -21,7 +21,8 @@ from sagemaker_custom.builders.endpoints import Endpoints
 from sagemaker_custom.builders.engine import BuildContext
 from sagemaker_custom.builders.failures import base_absent, base_denied, pull_failure
 from sagemaker_custom.builders.route import BuildRequest, FolderContext
-from sagemaker_custom.errors import BaseImageError, BuildError, RegistryUnavailableError
+from sagemaker_custom.builders.unpublished import unpublished_id
+from sagemaker_custom.errors import BaseImageError, BuildError, EngineUnavailableError, RegistryUnavailableError
 from sagemaker_custom.own_images import own_image
 from sagemaker_custom.plan import PipIndexes
 from sagemaker_custom.reference import ImageReference, digest_of
@@ -115,6 +116,25 @@ class TestOrder:
         bench.builder.build(own_plan(own_image(base_image="mine:1"), "apt:tree", local=True))
 
         assert bench.engine.effects[0] == "pull mine:1"
+
+    def test_hosted_base_is_pulled_by_the_digest_that_its_registry_has(self, bench):
+        bench.registry.put_image("team/jax", "1")
+        digest = bench.registry.tags("team/jax")["1"]
+        plan = own_plan(own_image(base_image="quay.io/team/jax:1"), "apt:tree", local=True)
+
+        bench.builder.build(plan)
+
+        assert bench.engine.effects[:2] == [f"pull quay.io/team/jax@{digest}", "tag quay.io/team/jax:1"]
+        assert bench.route.requests[0].dockerfile(True).startswith("FROM quay.io/team/jax:1\n")
+
+    def test_base_pinned_by_digest_is_found_by_it(self, bench):
+        image = bench.engine.add("mine:1")
+        digest = digest_of(b"manifest")
+        bench.engine.images[image.id] = replace(image, digests=(f"mine@{digest}",))
+
+        bench.builder.build(own_plan(own_image(base_image=f"mine@{digest}"), "apt:tree", local=True))
+
+        assert not any(effect.startswith("pull") for effect in bench.engine.effects)
 
     def test_fresh_build_for_a_registry_asks_for_the_newest(self, bench):
         bench.engine.add("mine:1")
@@ -224,6 +244,45 @@ class TestRoutes:
                 ("x", tarfile.REGTYPE, 0, 0),
             ]
             assert archive.extractfile("train").read() == archive.extractfile("same").read() == b"#!/bin/sh\n"
+
+
+class TestUnpublished:
+    NAME = ImageReference(repository="mine", tag="1")
+
+    @pytest.fixture
+    def engine(self):
+        return FakeEngine(FakeRegistry())
+
+    def test_image_that_the_engine_made_is_known_by_its_id(self, engine):
+        assert unpublished_id(engine, self.NAME) is None
+
+        made = engine.add("mine:1")
+
+        assert unpublished_id(engine, self.NAME) == made.id
+
+    def test_image_that_was_pulled_is_known_by_its_name(self, engine):
+        image = engine.add("mine:1")
+        engine.images[image.id] = replace(image, digests=(f"mine@{digest_of(b'1')}",))
+
+        assert unpublished_id(engine, self.NAME) is None
+
+    def test_image_that_was_pushed_under_another_name_is_not(self, engine):
+        image = engine.add("mine:1")
+        engine.images[image.id] = replace(image, digests=(f"host.example/mine@{digest_of(b'1')}",))
+
+        assert unpublished_id(engine, self.NAME) == image.id
+
+    def test_pinned_name_says_it_all(self, engine):
+        engine.add("mine:1")
+
+        assert unpublished_id(engine, self.NAME.with_digest(digest_of(b"1"))) is None
+
+    def test_engine_that_does_not_answer_knows_nothing(self):
+        class Stopped(FakeEngine):
+            def find_image(self, name):
+                raise EngineUnavailableError("it is not running")
+
+        assert unpublished_id(Stopped(FakeRegistry()), self.NAME) is None
 
 
 class TestErrors:

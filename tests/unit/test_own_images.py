@@ -217,6 +217,8 @@ class TestDockerfile:
         assert "--index-url https://index.example/simple" in text
         assert "hunter2" not in text
         assert "'setuptools<82'" in text
+        assert "if command -v serve; then exit 0; fi" in text
+        assert "-c /tmp/sagemaker-custom/held.txt" in text
 
     def test_ca_bundle_is_handed_to_the_scripts(self):
         environment = BuildEnvironment(secret_mounts=True, ca_bundle=True)
