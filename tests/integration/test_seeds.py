@@ -51,9 +51,9 @@ def session():
     return CustomLocalSession(serving_port=0)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def remove(docker_engine):
-    """Take images that go at the end."""
+    """Take images that go when the last of these tests is done."""
     images = []
     yield images.append
     for image in images:

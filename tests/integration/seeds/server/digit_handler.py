@@ -3,6 +3,8 @@
 import json
 from pathlib import Path
 
+from sagemaker_inference.utils import retrieve_content_type_header
+
 _BUILT_IN = Path("/opt/server/means.json")
 _means = {}
 
@@ -24,7 +26,7 @@ def handle(data, context):
             label: sum((pixel - mean) ** 2 for pixel, mean in zip(pixels, means, strict=True))
             for label, means in _means.items()
         }
-        kind = context.get_request_header(0, "Content-Type")
+        kind = retrieve_content_type_header(context.get_all_request_header(0))
         answers.append(json.dumps({"digit": min(distances, key=distances.get), "type": kind}))
     context.set_response_content_type(0, "application/json")
     return answers
