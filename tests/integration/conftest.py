@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import secrets
+
 import pytest
 
-from sagemaker_custom.progress import LineProgress
+from sagemaker_custom.progress import LineProgress, NoProgress
 from sagemaker_custom.sandbox import Sandbox
 from sagemaker_custom.sandbox.engine import ensure_engine
+from sagemaker_custom.sandbox.stand_ins import StandIns
+from sagemaker_custom.settings import Settings
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +28,19 @@ def sandbox(docker_engine):
     with Sandbox() as running:
         running.ensure_bases(LineProgress())
         yield running
+
+
+@pytest.fixture(scope="session")
+def ca_bundle():
+    """The host's, which the package indexes are reached with; looked up before the settings are hidden."""
+    return os.environ.get("PIP_CERT") or os.environ.get("REQUESTS_CA_BUNDLE")
+
+
+@pytest.fixture(scope="session")
+def root(docker_engine, tmp_path_factory):
+    """A Debian root under a bare name of this run's own, which has Python but neither pip nor a toolkit."""
+    made = StandIns(docker_engine, tmp_path_factory.mktemp("wheels"), Settings(), NoProgress())._root()
+    name = f"sagemaker-custom-tests:root-{secrets.token_hex(4)}"
+    docker_engine.images.get(made).tag(name)
+    yield name
+    docker_engine.api.remove_image(name, noprune=True)

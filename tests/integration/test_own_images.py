@@ -25,7 +25,6 @@ from sagemaker_custom.errors import BuildError, ImageMissingError, SourceError
 from sagemaker_custom.oci import DOCKER_MANIFEST
 from sagemaker_custom.own_images import own_image
 from sagemaker_custom.progress import NoProgress
-from sagemaker_custom.sandbox.stand_ins import StandIns
 from sagemaker_custom.settings import RegistryEndpoint, Settings
 from sagemaker_custom.spec import AptExtra, PipExtra
 from sagemaker_custom.wiring import Parts
@@ -38,22 +37,6 @@ cp input/config/hyperparameters.json /opt/ml/model/seen.json
 echo trained > /opt/ml/model/done.txt
 """
 _READY_S = 90
-
-
-@pytest.fixture(scope="session")
-def ca_bundle():
-    """The host's, which the package indexes are reached with; looked up before the settings are hidden."""
-    return os.environ.get("PIP_CERT") or os.environ.get("REQUESTS_CA_BUNDLE")
-
-
-@pytest.fixture(scope="session")
-def root(docker_engine, tmp_path_factory):
-    """A Debian root under a bare name of this run's own, which has Python but neither pip nor a toolkit."""
-    made = StandIns(docker_engine, tmp_path_factory.mktemp("wheels"), Settings(), NoProgress())._root()
-    name = f"own-images-tests:root-{secrets.token_hex(4)}"
-    docker_engine.images.get(made).tag(name)
-    yield name
-    docker_engine.api.remove_image(name, noprune=True)
 
 
 @pytest.fixture(params=["buildkit", "classic"])
