@@ -211,9 +211,10 @@ def show(request: str, image: str, values: dict[str, str]) -> None:
 
 def image_size(reference: str) -> str:
     """The size of an image in the local Docker Engine."""
-    images = docker.from_env().images.list(filters={"label": "sagemaker-custom.fingerprint"})
+    # The list alone: another program may remove an image before it could be asked for more.
+    images = docker.from_env().api.images(filters={"label": "sagemaker-custom.fingerprint"})
     tag = reference.rpartition(":")[2]
-    sizes = [image.attrs["Size"] for image in images if any(name.endswith(tag) for name in image.tags)]
+    sizes = [image["Size"] for image in images if any(name.endswith(tag) for name in image["RepoTags"] or ())]
     return f"{sizes[0] / 1e6:,.0f} MB" if sizes else ""
 
 

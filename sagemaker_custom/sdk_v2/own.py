@@ -201,7 +201,7 @@ class OwnModel(ExtendedModel, ServesByUri):
         given.setdefault("predictor_cls", self._predictor_class)
         given.setdefault("image_uri", None)
         super(ExtendedModel, self).__init__(**given)
-        self._workspace = None
+        self._workspaces = ()
 
     def is_repack(self) -> bool:
         """Whether the code is put into the model's archive, which is where the inference toolkit looks for it."""
