@@ -17,6 +17,7 @@ from sklearn.model_selection import train_test_split
 
 from sagemaker_custom import CustomHuggingFace, CustomSKLearn, CustomTensorFlow, CustomXGBoost
 from sagemaker_custom.progress import LineProgress
+from sagemaker_custom.sandbox.frameworks import FRAMEWORKS
 
 pytestmark = [
     pytest.mark.docker,
@@ -148,6 +149,16 @@ def settings(sandbox):
     """Send every ECR host to the registry that has the stand-ins."""
     sandbox.ensure_bases(LineProgress(), frameworks=[case.name for case in CASES])
     return sandbox.settings
+
+
+@pytest.fixture(scope="module")
+def bases(sandbox, settings):
+    """Give the addresses of a framework's stand-ins in the sandbox's registry: what trains, then what serves."""
+    registry = sandbox.registry_url.removeprefix("http://")
+    return {
+        name: [f"{registry}/{item.repository}:{item.tag}" for item in publications]
+        for name, publications in FRAMEWORKS.items()
+    }
 
 
 def estimator_for(case, settings):
