@@ -56,7 +56,7 @@ class TestDistribution:
     def test_version_that_the_sdk_does_not_list(self, bench, case):
         stock, name, distribution, version = UNLISTED[case]
         arguments = {"distribution": distribution, "instance_type": "ml.p4d.24xlarge", "instance_count": 2, **version}
-        with pytest.raises(ValueError, match="not supported|framework_version"):
+        with pytest.raises(ValueError, match=r"not supported|framework_version"):
             stock(entry_point="train.py", role=ROLE, sagemaker_session=bench.session, **arguments)
         bench.trained(name, source_dir=str(bench.code), **arguments)
         sent = bench.request("CreateTrainingJob")
