@@ -9,6 +9,7 @@ import sagemaker
 from functional_parts import Cloud
 from sagemaker.async_inference import AsyncInferenceConfig
 from sagemaker.async_inference.async_inference_response import AsyncInferenceResponse
+from sagemaker.model_monitor import DataCaptureConfig
 from sagemaker.multidatamodel import MultiDataModel
 from sagemaker.pipeline import PipelineModel
 from sagemaker.predictor_async import AsyncPredictor
@@ -115,7 +116,11 @@ class TestModels:
         assert type(predictor) is getattr(sagemaker_custom, PREDICTORS[name])
         bench.push(second, instance_type=GPU if name in ("pytorch", "tensorflow") else CPU)
         second.create(instance_type=CPU)
-        predictor.update_endpoint(2, CPU, model_name=second.name, wait=False)
+        # Moto says of the first configuration that it captures, but not where to.
+        capture = DataCaptureConfig(True, 50, "s3://data/captured", sagemaker_session=bench.session)
+        predictor.update_endpoint(
+            2, CPU, model_name=second.name, data_capture_config_dict=capture._to_request_dict(), wait=False
+        )
         assert bench.request("UpdateEndpoint")["EndpointName"] == bench.name
         variants = bench.requests("CreateEndpointConfig")[-1]["ProductionVariants"]
         assert [(item["ModelName"], item["InitialInstanceCount"]) for item in variants] == [(second.name, 2)]
