@@ -327,13 +327,14 @@ def _recipe_steps(choice: _Choice, base: BaseImage) -> Iterator[Step]:
 
 def _plain_steps(extras: Sequence[Extra], base: BaseImage) -> Iterator[Step]:
     pip: list[str] = []
+    conda: list[CondaExtra] = []
     for extra in extras:
         match extra:
             case AptExtra():
                 yield PackagesStep(packages=(extra.package,))
             case CondaExtra():
                 _require_conda(base, extra)
-                yield CondaStep(packages=(extra.spec,), channels=(extra.channel,) if extra.channel else ())
+                conda.append(extra)
             case PipExtra():
                 pip.append(extra.requirement)
             case RequirementsExtra():
@@ -348,6 +349,10 @@ def _plain_steps(extras: Sequence[Extra], base: BaseImage) -> Iterator[Step]:
                 raise AssertionError(extra)
             case _:
                 assert_never(extra)
+    if conda:
+        # Solved together, since one may hold another back.
+        channels = dict.fromkeys(extra.channel for extra in conda if extra.channel)
+        yield CondaStep(packages=tuple(extra.spec for extra in conda), channels=tuple(channels))
     if pip:
         yield PipStep(packages=tuple(pip))
 

@@ -10,6 +10,8 @@ from sagemaker.workflow.pipeline_context import PipelineSession
 from typing_extensions import Self
 
 from sagemaker_custom.catalog_sources import Locations
+from sagemaker_custom.errors import UsageError
+from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.sdk_v2.calls import read_call, shown_signature
 from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, is_local_folder, staged
 from sagemaker_custom.sdk_v2.dialect import Dialect
@@ -117,6 +119,37 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
         if model.predictor_cls is cls._predictor_class.__bases__[0]:
             taken.predictor_cls = cls._predictor_class
         return taken
+
+    def plan_image(self, instance_type: str | None = None) -> BuildPlan:
+        """Say which image would be used or built, and why, without any side effect.
+
+        Args:
+            instance_type: Says CPU or GPU, and whether it is local mode; default: CPU, on AWS.
+
+        Raises:
+            ImageNotInCatalogError: The catalog has no such image.
+            UsageError: It is a given ``image_uri``: nothing is planned here.
+        """
+        if self.image_uri is not None:
+            raise UsageError(
+                f"there is nothing to plan: {self.image_uri} is used as it is", hint="leave image_uri out to extend one"
+            )
+        return self._images.plan("inference", instance_type, self.sagemaker_session)
+
+    def build_image(self, instance_type: str | None = None) -> str:
+        """Build the image now, unless it is there, whatever ``build=`` says about endpoints, and return its URI.
+
+        Args:
+            instance_type: As for :meth:`plan_image`.
+
+        Raises:
+            BuildError: It could not be built.
+            RegistryError: It could not be pushed.
+        """
+        if self.image_uri is not None:
+            return str(self.image_uri)
+        policy = "always" if self._images.policy == "always" else "if-missing"
+        return self._images.provide("inference", instance_type, self.sagemaker_session, policy=policy)
 
     def serving_image_uri(
         self,

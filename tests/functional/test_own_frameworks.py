@@ -114,6 +114,20 @@ def test_model_without_data_and_code(cloud):
     assert "ModelDataUrl" not in cloud.model_of(predictor)
 
 
+def test_model_says_and_builds_what_it_serves_with(cloud, container):
+    model = CustomModel(
+        dockerfile=container, role=ROLE, sagemaker_session=cloud.session, settings=cloud.settings, build="never"
+    )
+    plan = model.plan_image("ml.m5.xlarge")
+    assert plan.needs_build
+    cloud.push(plan)
+    assert model.build_image("ml.m5.xlarge") == str(plan.reference)
+    given = CustomModel(image_uri=OWN, role=ROLE, sagemaker_session=cloud.session, settings=cloud.settings)
+    assert given.build_image() == OWN
+    with pytest.raises(UsageError, match="nothing to plan"):
+        given.plan_image()
+
+
 def test_attach_keeps_the_image(cloud, make):
     job = make(image_uri=OWN)
     job.fit(wait=False)

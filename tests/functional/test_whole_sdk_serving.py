@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import sagemaker
@@ -14,7 +15,7 @@ from sagemaker.multidatamodel import MultiDataModel
 from sagemaker.pipeline import PipelineModel
 from sagemaker.predictor_async import AsyncPredictor
 from sagemaker.serverless import ServerlessInferenceConfig
-from sdk_bench import CPU, ESTIMATORS, GPU, MODELS, ROLE, TYPES, Bench, images_in
+from sdk_bench import CPU, ESTIMATORS, MODELS, ROLE, TYPES, Bench, images_in
 
 import sagemaker_custom
 from sagemaker_custom import CustomSparkMLModel, CustomSparkMLPredictor
@@ -99,9 +100,8 @@ class TestModels:
     def test_transformer_of_an_estimator_wants_the_serving_image(self, bench, rare, name):
         estimator = bench.trained(name, extras=rare)
         arguments = {} if name == "tensorflow" else {"entry_point": "inference.py"}
-        if name != "sklearn":
-            with pytest.raises(ImageMissingError, match="--image-scope inference"):
-                estimator.transformer(1, CPU, **arguments)
+        with pytest.raises(ImageMissingError, match="--image-scope inference"):
+            estimator.transformer(1, CPU, **arguments)
         image = bench.push(estimator.create_model(**arguments))
         transformer = estimator.transformer(1, CPU, model_name=bench.name, **arguments)
         transformer.transform("s3://data/batch", wait=False)
@@ -114,13 +114,14 @@ class TestModels:
         bench.push(first)
         predictor = first.deploy(1, CPU, wait=False, endpoint_name=bench.name)
         assert type(predictor) is getattr(sagemaker_custom, PREDICTORS[name])
-        bench.push(second, instance_type=GPU if name in ("pytorch", "tensorflow") else CPU)
+        bench.push(second)
         second.create(instance_type=CPU)
-        # Moto says of the first configuration that it captures, but not where to.
-        capture = DataCaptureConfig(True, 50, "s3://data/captured", sagemaker_session=bench.session)
-        predictor.update_endpoint(
-            2, CPU, model_name=second.name, data_capture_config_dict=capture._to_request_dict(), wait=False
-        )
+        # Moto says of the first configuration that it captures, but not where to; and it cannot update an endpoint.
+        capture = DataCaptureConfig(True, 50, "s3://data/captured", sagemaker_session=bench.session)._to_request_dict()
+        answered = SimpleNamespace(status_code=200), {"EndpointArn": "arn"}
+        events = bench.session.sagemaker_client.meta.events
+        events.register("before-call.sagemaker.UpdateEndpoint", lambda **_: answered)
+        predictor.update_endpoint(2, CPU, model_name=second.name, data_capture_config_dict=capture, wait=False)
         assert bench.request("UpdateEndpoint")["EndpointName"] == bench.name
         variants = bench.requests("CreateEndpointConfig")[-1]["ProductionVariants"]
         assert [(item["ModelName"], item["InitialInstanceCount"]) for item in variants] == [(second.name, 2)]
