@@ -23,7 +23,8 @@ from sagemaker.predictor import Predictor
 from sagemaker_custom import CustomLocalSession
 from sagemaker_custom.errors import LocalContainerError, UsageError
 from sagemaker_custom.progress import NoProgress
-from sagemaker_custom.sandbox.stand_ins import TRAINING, StandIns
+from sagemaker_custom.sandbox.frameworks import PYTORCH_TRAINING
+from sagemaker_custom.sandbox.stand_ins import StandIns
 from sagemaker_custom.sdk_v2.local import LOCAL_ROLE
 from sagemaker_custom.settings import Settings
 
@@ -72,7 +73,9 @@ server.serve_forever()
 @pytest.fixture(scope="module")
 def image(docker_engine, tmp_path_factory):
     """An image with Python that trains and serves by small programs of its own."""
-    base = StandIns(docker_engine, tmp_path_factory.mktemp("bases"), Settings.load(), NoProgress()).ensure(TRAINING)
+    base = StandIns(docker_engine, tmp_path_factory.mktemp("bases"), Settings.load(), NoProgress()).ensure(
+        PYTORCH_TRAINING
+    )
     files = {
         "Dockerfile": f"FROM {base}\nENTRYPOINT []\nCOPY train serve /programs/\nENV PATH=/programs:$PATH\n",
         "train": TRAIN,
