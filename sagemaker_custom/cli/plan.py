@@ -95,7 +95,8 @@ def _pairs(planned: BuildPlan, parts: Parts, base_digest: Digest | None) -> Iter
     for command in planned.verify:
         yield "verify", command
     if planned.needs_build:
-        yield "builder", ": ".join(parts.builder_choice())
+        choice = parts.builder_choice(planned)
+        yield "builder", f"{choice.name}: {choice.reason}"
 
 
 def _serving(planned: BuildPlan, parts: Parts) -> str | None:
@@ -122,7 +123,7 @@ def describe_step(step: Step) -> str:
 
 
 def _document(planned: BuildPlan, parts: Parts, base_digest: Digest | None, dockerfile: str | None) -> dict[str, Any]:
-    name, why = parts.builder_choice()
+    choice = parts.builder_choice(planned) if planned.needs_build else None
     return {
         "image": str(planned.reference),
         "base": str(planned.base_reference),
@@ -134,7 +135,7 @@ def _document(planned: BuildPlan, parts: Parts, base_digest: Digest | None, dock
         "verify": list(planned.verify),
         "held": list(planned.held),
         "serving": _serving(planned, parts),
-        "builder": {"name": name, "reason": why} if planned.needs_build else None,
+        "builder": {"name": choice.name, "reason": choice.reason} if choice else None,
         "reason": planned.reason,
         "warnings": list(planned.warnings),
         **({"dockerfile": dockerfile} if dockerfile else {}),

@@ -1,0 +1,98 @@
+"""A lock that somebody gives, and the plan that it is for → nothing, or an error that says what does not fit. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from sagemaker_custom.errors import UsageError
+from sagemaker_custom.inventory import Inventory
+from sagemaker_custom.plan import BuildPlan
+from sagemaker_custom.resolve import PipStep
+from sagemaker_custom.wheels import Lock
+
+
+def replaceable(plan: BuildPlan) -> tuple[str, ...]:
+    """Return the packages of the base that the steps of ``plan`` may replace."""
+    return tuple(sorted({name for step in plan.steps if isinstance(step, PipStep) for name in step.replaces}))
+
+
+def check_lock(lock: Lock, plan: BuildPlan, inventory: Inventory) -> None:
+    """Make sure that a lock can be what ``plan`` installs on a base.
+
+    Args:
+        lock: As it was read from a file or an image.
+        plan: Says what is asked for, and what is held.
+        inventory: Of the base.
+
+    Raises:
+        UsageError: It is for another Python, lacks what is asked for, or replaces what is held; names each.
+    """
+    problems = (*_of_target(lock, inventory), *_of_held(lock, plan, inventory), *_of_wanted(lock, plan, inventory))
+    if problems:
+        raise UsageError(
+            f"the lock does not fit {plan.base.repository}:{plan.base.tag} with what is asked for: "
+            + "; ".join(problems),
+            hint="make one of an image that is built for the same request: sagemaker-custom lock IMAGE",
+        )
+
+
+def _of_target(lock: Lock, inventory: Inventory) -> Iterator[str]:
+    if _minor(lock.python_version) != _minor(inventory.python_version):
+        yield f"it is for Python {lock.python_version}, the base has {inventory.python_version}"
+    if lock.platform != inventory.platform:
+        yield f"it is for {lock.platform}, the base for {inventory.platform}"
+
+
+def _of_held(lock: Lock, plan: BuildPlan, inventory: Inventory) -> Iterator[str]:
+    allowed, installed = set(replaceable(plan)), _versions(inventory)
+    locked = {canonicalize_name(wheel.name): wheel.version for wheel in lock.wheels}
+    for name in sorted({canonicalize_name(name) for name in (*lock.replaced, *locked)} & installed.keys()):
+        if name not in allowed and locked.get(name) != installed[name]:
+            change = f"replaces {name} {installed[name]}" if name in locked else f"removes {name}"
+            yield f"it {change} of the base, which takes replace=[{name!r}]"
+
+
+def _of_wanted(lock: Lock, plan: BuildPlan, inventory: Inventory) -> Iterator[str]:
+    gone = {canonicalize_name(name) for name in lock.replaced}
+    found = {name: version for name, version in _versions(inventory).items() if name not in gone}
+    found |= {canonicalize_name(wheel.name): wheel.version for wheel in lock.wheels}
+    environment = _environment(inventory)
+    for step in plan.steps:
+        for text in step.packages if isinstance(step, PipStep) else ():
+            requirement = Requirement(text.partition(" --")[0])
+            if requirement.marker and not requirement.marker.evaluate(environment):
+                continue
+            version = found.get(canonicalize_name(requirement.name))
+            if version is None:
+                yield f"{requirement} is asked for, and neither the lock nor the base has it"
+            elif not requirement.specifier.contains(version, prereleases=True):
+                yield f"{requirement} is asked for, and the lock has {version}"
+
+
+def _versions(inventory: Inventory) -> Mapping[str, str]:
+    return {canonicalize_name(package.name): package.version for package in inventory.packages}
+
+
+def _minor(version: str) -> tuple[int, ...]:
+    return Version(version).release[:2]
+
+
+def _environment(inventory: Inventory) -> dict[str, str]:
+    release = Version(inventory.python_version).release
+    architecture = inventory.platform.rpartition("/")[2]
+    return {
+        "python_version": ".".join(map(str, release[:2])),
+        "python_full_version": inventory.python_version,
+        "implementation_name": "cpython",
+        "implementation_version": inventory.python_version,
+        "platform_python_implementation": "CPython",
+        "os_name": "posix",
+        "sys_platform": "linux",
+        "platform_system": "Linux",
+        "platform_machine": {"amd64": "x86_64", "arm64": "aarch64"}.get(architecture, architecture),
+        "extra": "",
+    }
