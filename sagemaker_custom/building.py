@@ -7,13 +7,14 @@ import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sagemaker_custom._version import __version__
 from sagemaker_custom.builders import ImageBuilder
 from sagemaker_custom.builders.auto import AutoBuilder
-from sagemaker_custom.builders.choice import BuilderChoice, check_builder, choose_builder
+from sagemaker_custom.builders.choice import check_takes_locks, choose_builder, wanted_builder
 from sagemaker_custom.builders.endpoints import Endpoints
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.progress import Progress
@@ -24,12 +25,14 @@ if TYPE_CHECKING:
     from sagemaker_custom.builders.append import AppendBuilder, AppendParts
     from sagemaker_custom.builders.docker import DockerBuilder
     from sagemaker_custom.builders.docker_engine import DockerEngine
-    from sagemaker_custom.mirror import Watch
+    from sagemaker_custom.inventories import Inventories
+    from sagemaker_custom.mirror import Mirrored, Watch
     from sagemaker_custom.registry import RegistryClient
-    from sagemaker_custom.wheels import Lock
+    from sagemaker_custom.repositories import Repositories
+    from sagemaker_custom.wheels.lock import Lock
 
 
-class Mirror(Protocol):
+class Copy(Protocol):
     """Brings images from one registry to another."""
 
     def __call__(
@@ -40,70 +43,61 @@ class Mirror(Protocol):
         platform: str,
         progress: Progress,
         watch: Watch | None = None,
-    ) -> ImageReference:
-        """Bring one, and return where it is, with its digest."""
+    ) -> Mirrored:
+        """Bring one, and return what was done."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workshop:
-    """Makes builders; each of its parts is made when it is first needed."""
+class Workbench:
+    """Makes the builder for a piece of work; each of its parts is made when it is first needed."""
 
     settings: Settings
+    progress: Progress
     engine: Callable[[], DockerEngine]
     registry: Callable[[], RegistryClient]
     credentials: Callable[[str], RegistryCredentials | None]
-    ensure_repository: Callable[[ImageReference], None]
-    remove_tag: Callable[[ImageReference], object]
-    mirror: Mirror
+    repositories: Repositories
+    copy: Copy
+    """Brings an image from one registry to another."""
 
-    def choice(self, plan: BuildPlan, builder: str = "auto") -> BuilderChoice:
-        """Return which builder is taken, and why.
-
-        Raises:
-            UsageError: There is no such builder.
-        """
-        return choose_builder(plan, self._wanted(builder))
-
-    def builder(
-        self, plan: BuildPlan, builder: str, *, progress: Progress, lock: Lock | None = None
-    ) -> ImageBuilder:
+    def builder(self, plan: BuildPlan, builder: str, lock: Lock | None = None) -> ImageBuilder:
         """Return the builder for ``plan``.
 
         Args:
             plan: What it shall build.
             builder: As the user asked.
-            progress: Told what happens.
             lock: What to install; only appending does that exactly.
 
         Raises:
-            UsageError: There is no such builder.
+            UsageError: There is no such builder, or it cannot do what a lock says.
         """
         if lock is not None:
-            progress.log("builder append: a lock names every wheel")
-            return self._append(progress, lock)
-        choice = self.choice(plan, builder)
-        progress.log(f"builder {choice.name}: {choice.reason}")
-        wanted = self._wanted(builder)
+            check_takes_locks(builder)
+            self.progress.log("builder append: a lock names every wheel")
+            return self._append(lock)
+        wanted = wanted_builder(builder, self.settings)
+        choice = choose_builder(plan, wanted)
+        self.progress.log(f"builder {choice.name}: {choice.reason}")
         if wanted == "append":
-            return self._append(progress, None)
+            return self._append()
         if wanted == "docker":
-            return self._docker(progress)
+            return self._docker()
         return AutoBuilder(
-            lambda: self._append(progress, None),
-            lambda: self._docker(progress),
-            engine_version=lambda: self.engine().version(),
-            progress=progress,
+            self._append, self._docker, engine_version=lambda: self.engine().version(), progress=self.progress
         )
 
-    def _wanted(self, builder: str) -> str:
-        check_builder(builder)
-        return check_builder(self.settings.builder) if builder == "auto" else builder
+    @cached_property
+    def inventories(self) -> Inventories:
+        """What is known of bases."""
+        from sagemaker_custom.inventories import Inventories
+
+        return Inventories(self.registry(), Path(self.settings.cache_dir), self.progress)
 
     @property
     def _endpoints(self) -> Endpoints:
         return Endpoints(endpoint_for=self.settings.endpoint_for, credentials=self.credentials)
 
-    def _docker(self, progress: Progress) -> DockerBuilder:
+    def _docker(self) -> DockerBuilder:
         from sagemaker_custom.builders.buildkit import choose_route, docker_commands
         from sagemaker_custom.builders.commands import SubprocessRunner
         from sagemaker_custom.builders.docker import DockerBuilder
@@ -119,18 +113,44 @@ class Workshop:
                 runner=SubprocessRunner(),
                 environment=environment,
             ),
-            ensure_repository=self.ensure_repository,
-            remove_tag=self.remove_tag,
+            ensure_repository=self.repositories.ensure,
+            remove_tag=self.repositories.remove_tag,
             ca_bundle=self.settings.ca_bundle,
             accept_stand_ins=self.settings.accept_stand_ins,
             log_dir=Path(self.settings.cache_dir, "logs"),
             version=__version__,
             token=lambda: secrets.token_hex(4),
             clock=lambda: datetime.now(timezone.utc),
-            progress=progress,
+            progress=self.progress,
         )
 
-    def _append(self, progress: Progress, lock: Lock | None) -> AppendBuilder:
+    def _append(self, lock: Lock | None = None) -> AppendBuilder:
         from sagemaker_custom.builders.append import AppendBuilder
 
-        return AppendBuilder(self._append_parts(progress), version=__version__, lock=lock, progress=progress)
+        return AppendBuilder(self._append_parts, version=__version__, lock=lock, progress=self.progress)
+
+    @property
+    def _append_parts(self) -> AppendParts:
+        from sagemaker_custom.builders.append import AppendParts
+        from sagemaker_custom.builders.append_bases import BaseLibrary
+        from sagemaker_custom.builders.append_check import EngineCheck
+        from sagemaker_custom.wheels.layers import LayerStore
+
+        cache = Path(self.settings.cache_dir)
+        return AppendParts(
+            registry=self.registry(),
+            bases=BaseLibrary(self.registry(), ensure_repository=self.repositories.ensure, mirror=self._mirror),
+            inventories=self.inventories,
+            resolver=DeltaResolver(),
+            wheels=WheelStore(),
+            layers=LayerStore(cache / "layers"),
+            check=EngineCheck(
+                self.engine, endpoints=self._endpoints, wanted=self.settings.verify, progress=self.progress
+            ),
+            check_statically=check_statically,
+        )
+
+    def _mirror(self, source: ImageReference, target: ImageReference, platform: str) -> ImageReference:
+        return self.copy(
+            source, target, platform=platform, progress=self.progress, watch=self.inventories.watch
+        ).reference

@@ -8,7 +8,7 @@ from sagemaker_custom.builders import FoundImage, ImageStore
 from sagemaker_custom.errors import ImageMissingError, TagConflictError, UsageError
 from sagemaker_custom.plan import LABEL_PREFIX, WHEELS_LABEL
 from sagemaker_custom.reference import ImageReference
-from sagemaker_custom.wheels import Lock, read_lock
+from sagemaker_custom.wheels.lock import Lock, read_lock
 
 
 def read_lock_file(path: Path) -> Lock:

@@ -23,7 +23,7 @@ from sagemaker_custom.progress import Progress
 from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.resolve import describe_extra
 from sagemaker_custom.spec import BuildPolicy, RequirementsExtra
-from sagemaker_custom.wheels import Lock
+from sagemaker_custom.wheels.lock import Lock
 
 _OF_OWN = ("--py-version", "--image-scope", "--processor", "--architecture", "--cuda-version")
 _POLICIES: dict[str, BuildPolicy] = {"if-missing": "if-missing", "always": "always", "never": "never"}

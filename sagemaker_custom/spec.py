@@ -319,7 +319,7 @@ def normalise_replace(packages: Iterable[str] | str) -> tuple[str, ...]:
     """
     names = [packages] if isinstance(packages, str) else list(packages)
     for name in names:
-        if not isinstance(name, str) or not _PACKAGE_NAME.fullmatch(name):
+        if not _PACKAGE_NAME.fullmatch(name):
             raise UsageError(
                 f"replace={name!r} is not the name of a package",
                 hint="name packages of the base image alone, for example replace=['numpy']; versions go into extras",

@@ -10,12 +10,11 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime, timezone
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagemaker_custom import catalog as catalogs
 from sagemaker_custom.bases import describe_serving, find_base, with_defaults
-from sagemaker_custom.builders.choice import BuilderChoice, check_builder
+from sagemaker_custom.builders.choice import BuilderChoice, check_builder, choose_builder, wanted_builder
 from sagemaker_custom.catalog_sources import Locations, open_catalog
 from sagemaker_custom.dockerfile_folder import read_context
 from sagemaker_custom.errors import (
@@ -47,11 +46,12 @@ if TYPE_CHECKING:
     from sagemaker_custom.aws import Aws
     from sagemaker_custom.builders import ImageStore
     from sagemaker_custom.builders.docker_engine import DockerEngine
-    from sagemaker_custom.building import Workshop
+    from sagemaker_custom.building import Workbench
     from sagemaker_custom.mirror import Mirrored, Watch
     from sagemaker_custom.own_images import OwnImage
     from sagemaker_custom.registry import RegistryClient
-    from sagemaker_custom.wheels import Lock
+    from sagemaker_custom.repositories import Repositories
+    from sagemaker_custom.wheels.lock import Lock
 
 logger = logging.getLogger(__name__)
 
@@ -257,12 +257,13 @@ class Parts:
         """Make sure that the image of ``plan`` exists; see :func:`sagemaker_custom.provision.ensure_image`."""
         check_builder(builder)
         with self._progress() as progress:
+            bench = self.workbench(progress)
             return ensure_image(
                 plan,
                 policy=check_policy(policy),
                 store=self._store(plan),
-                builder=lambda: self.workshop.builder(plan, builder, progress=progress, lock=lock),
-                mirror=lambda plan: self._mirror(plan, progress),
+                builder=lambda: bench.builder(plan, builder, lock),
+                mirror=lambda plan: self._mirror(plan, progress, bench if plan.needs_build else None),
                 revision=lambda: f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
                 progress=progress,
                 lock=lock,
@@ -278,14 +279,20 @@ class Parts:
         with self._progress() as progress:
             return self._mirror(plan, progress)
 
-    def _mirror(self, plan: BuildPlan, progress: Progress) -> Mirrored:
+    def _mirror(self, plan: BuildPlan, progress: Progress, bench: Workbench | None = None) -> Mirrored:
         if plan.mirror_of is None:
             raise UsageError(
                 f"{plan.base_reference} is taken from where AWS publishes it",
                 hint="set source_region to the region that it shall be brought from",
             )
-        self._ensure_repository(plan.base_reference)
-        return self._copied(plan.mirror_of, plan.base_reference, platform=plan.base.platform, progress=progress)
+        self._repositories.ensure(plan.base_reference)
+        return self._copied(
+            plan.mirror_of,
+            plan.base_reference,
+            platform=plan.base.platform,
+            progress=progress,
+            watch=bench.inventories.watch if bench else None,
+        )
 
     def _copied(
         self,
@@ -359,42 +366,24 @@ class Parts:
         Raises:
             UsageError: There is no such builder.
         """
-        return self.workshop.choice(plan, builder)
+        return choose_builder(plan, wanted_builder(builder, self.settings))
 
     @cached_property
-    def workshop(self) -> Workshop:
-        """What makes builders."""
-        from sagemaker_custom.building import Workshop
+    def _repositories(self) -> Repositories:
+        from sagemaker_custom.repositories import Repositories
 
-        return Workshop(
+        return Repositories(self.settings, aws=lambda: self.aws, registry=lambda: self.registry)
+
+    def workbench(self, progress: Progress) -> Workbench:
+        """Return what makes builders."""
+        from sagemaker_custom.building import Workbench
+
+        return Workbench(
             settings=self.settings,
+            progress=progress,
             engine=lambda: self.engine,
             registry=lambda: self.registry,
             credentials=self.registry_credentials,
-            ensure_repository=self._ensure_repository,
-            remove_tag=self._remove_tag,
-            mirror=lambda source, target, **how: self._copied(source, target, **how).reference,
+            repositories=self._repositories,
+            copy=self._copied,
         )
-
-    def _ensure_repository(self, reference: ImageReference) -> None:
-        if reference.ecr:
-            self.aws.ensure_repository(
-                reference.repository,
-                region=reference.ecr.region,
-                account=reference.ecr.account,
-                kms_key=self.settings.repository_kms_key,
-                scan_on_push=self.settings.scan_on_push,
-            )
-
-    def _remove_tag(self, reference: ImageReference) -> None:
-        is_mapped = self.settings.endpoint_for(reference.registry or "") != f"https://{reference.registry}"
-        if reference.ecr and not is_mapped:
-            self.aws.remove_tag(
-                reference.repository,
-                reference.tag or "",
-                region=reference.ecr.region,
-                account=reference.ecr.account,
-            )
-        else:
-            self.registry.remove_tag(reference)
-

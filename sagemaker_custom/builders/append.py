@@ -27,7 +27,7 @@ from sagemaker_custom.builders.append_interface import (
 )
 from sagemaker_custom.builders.append_upload import bytes_blob, file_blob, upload
 from sagemaker_custom.builders.choice import why_not_appended
-from sagemaker_custom.builders.lock_fit import check_lock, replaceable
+from sagemaker_custom.builders.lock_fit import check_lock, replaceable, requirement_of
 from sagemaker_custom.builders.promotion import put_final
 from sagemaker_custom.errors import BuildError, NotAppendableError
 from sagemaker_custom.inventory import Inventory
@@ -37,7 +37,10 @@ from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.registry import Manifest, RegistryClient
 from sagemaker_custom.resolve import PipStep
 from sagemaker_custom.spec import canonical_json
-from sagemaker_custom.wheels import FetchedWheel, LayerBlob, Lock
+from sagemaker_custom.wheels.layer_choice import MOST_LAYERS
+from sagemaker_custom.wheels.layers import LayerBlob
+from sagemaker_custom.wheels.lock import Lock
+from sagemaker_custom.wheels.store import FetchedWheel
 
 BUILDER = "append"
 _MOST_LAYERS = 127
@@ -90,11 +93,9 @@ class AppendBuilder:
             raise NotAppendableError(obstacle)
         base, inventory, lock = self.locked(plan)
         wheels = self._parts.wheels.fetch(lock, self._progress)
-        layers = self._parts.layers.layers(
-            wheels, inventory, removed=self._removed(plan, base, lock), progress=self._progress
-        )
+        layers = self._layers(plan, base, inventory, lock, wheels)
         self._parts.check_statically(inventory, lock, wheels, layers)
-        kind = self._parts.check.kind(base, plan)
+        kind = self._parts.check.kind(base)
         config, manifest = self._image(plan, base, lock, layers, kind)
         self._upload(plan, config, layers)
         if kind == "run":
@@ -120,7 +121,7 @@ class AppendBuilder:
         """
         given = self._lock
         base = self._parts.bases.bring(plan) if given is None else self._parts.bases.bring_locked(plan, given.base)
-        inventory = self._parts.inventories.inventory(base, python=plan.base.python, platform=_platform(plan))
+        inventory = self._parts.inventories.of(base.reference, python=plan.base.python, platform=_platform(plan))
         if given is not None:
             check_lock(given, plan, inventory)
             return base, inventory, given
@@ -130,10 +131,28 @@ class AppendBuilder:
         )
         return base, inventory, lock
 
+    def _layers(
+        self,
+        plan: BuildPlan,
+        base: AppendableBase,
+        inventory: Inventory,
+        lock: Lock,
+        wheels: Sequence[FetchedWheel],
+    ) -> tuple[LayerBlob, ...]:
+        wanted = tuple(requirement_of(text) for step in _pip_steps(plan) for text in step.packages)
+        removed = self._removed(plan, base, lock) if lock.replaced else {}
+        return self._parts.layers.layers(
+            wheels,
+            inventory,
+            removed=removed,
+            progress=self._progress,
+            requested=tuple(requirement.name for requirement in wanted),
+            direct=tuple(requirement.name for requirement in wanted if requirement.url),
+            most=min(MOST_LAYERS, _MOST_LAYERS - len(base.manifest.layers)),
+        )
+
     def _removed(self, plan: BuildPlan, base: AppendableBase, lock: Lock) -> Mapping[str, tuple[str, ...]]:
-        if not lock.replaced:
-            return {}
-        records = self._parts.inventories.records(base, python=plan.base.python, platform=_platform(plan))
+        records = self._parts.inventories.records(base.reference, python=plan.base.python, platform=_platform(plan))
         unknown = [name for name in lock.replaced if name not in records]
         if unknown:
             raise NotAppendableError(f"the base does not say which files belong to {' '.join(unknown)}")
@@ -157,9 +176,7 @@ class AppendBuilder:
             raise BuildError(f"the config of {plan.reference} would have {len(config)} bytes", hint="make two images")
         return config, Manifest(media_type=oci.DOCKER_MANIFEST, content=content)
 
-    def _labels(
-        self, plan: BuildPlan, base: AppendableBase, lock: Lock, kind: Verification
-    ) -> Mapping[str, str]:
+    def _labels(self, plan: BuildPlan, base: AppendableBase, lock: Lock, kind: Verification) -> Mapping[str, str]:
         installed = {wheel.name: wheel.version for wheel in lock.wheels}
         removed = sorted(name for name in lock.replaced if name not in installed)
         return {

@@ -23,7 +23,8 @@ class BaseLibrary:
     Args:
         registry: Has both.
         ensure_repository: Creates the repository of a reference unless it is there.
-        mirror: Brings an image from the one reference to the other, and returns where it is, with its digest.
+        mirror: Brings an image from the one reference to the other for a platform, and returns where it is, with its
+            digest.
     """
 
     def __init__(
@@ -31,7 +32,7 @@ class BaseLibrary:
         registry: RegistryClient,
         *,
         ensure_repository: Callable[[ImageReference], None],
-        mirror: Callable[[ImageReference, ImageReference], ImageReference],
+        mirror: Callable[[ImageReference, ImageReference, str], ImageReference],
     ) -> None:
         self._registry = registry
         self._ensure_repository = ensure_repository
@@ -86,10 +87,10 @@ class BaseLibrary:
         source = plan.base_reference.with_digest(published)
         plain, dated = (plan.reference.with_tag(tag) for tag in _tags(plan, published))
         try:
-            return self._mirror(source, plain)
+            return self._mirror(source, plain, plan.base.platform)
         except TagConflictError:
             # It holds what AWS had published before; others may rely on that.
-            return self._mirror(source, dated)
+            return self._mirror(source, dated, plan.base.platform)
 
     def _manifest(self, reference: ImageReference) -> Manifest:
         manifest = self._registry.manifest(reference)

@@ -17,7 +17,7 @@ from sagemaker_custom.errors import EngineUnavailableError, SageMakerCustomError
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.progress import Progress
 from sagemaker_custom.reference import Digest, ImageReference
-from sagemaker_custom.wheels import Lock
+from sagemaker_custom.wheels.lock import Lock
 
 CHECKS = ("auto", "run", "static")
 """What the setting ``verify`` may be."""
@@ -38,15 +38,13 @@ class EngineCheck:
         progress: Told what happens.
     """
 
-    def __init__(
-        self, engine: Callable[[], Engine], *, endpoints: Endpoints, wanted: str, progress: Progress
-    ) -> None:
+    def __init__(self, engine: Callable[[], Engine], *, endpoints: Endpoints, wanted: str, progress: Progress) -> None:
         self._engine = engine
         self._endpoints = endpoints
         self._wanted = wanted
         self._progress = progress
 
-    def kind(self, base: AppendableBase, plan: BuildPlan) -> Verification:
+    def kind(self, base: AppendableBase) -> Verification:
         """Say how an image on ``base`` will be checked; see :meth:`ImageCheck.kind`."""
         if self._wanted == "static":
             return "static"
@@ -102,9 +100,7 @@ class EngineCheck:
         with suppress(TimeoutError):
             engine.run(image, listing_command(plan.base.python), on_line=lines.append, timeout_s=_TIMEOUT_S)
         name = f"{plan.base.repository}:{plan.base.tag}"
-        seen = {
-            canonicalize_name(package): version for package, version in read_listing(lines, image=name).items()
-        }
+        seen = {canonicalize_name(package): version for package, version in read_listing(lines, image=name).items()}
         for wheel in lock.wheels:
             found = seen.get(canonicalize_name(wheel.name))
             if found != wheel.version:

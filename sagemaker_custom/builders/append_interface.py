@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -12,7 +12,9 @@ from sagemaker_custom.plan import BuildPlan, PipIndexes
 from sagemaker_custom.progress import Progress
 from sagemaker_custom.reference import Digest, ImageReference
 from sagemaker_custom.resolve import PipStep
-from sagemaker_custom.wheels import FetchedWheel, LayerBlob, Lock
+from sagemaker_custom.wheels.layers import LayerBlob
+from sagemaker_custom.wheels.lock import Lock
+from sagemaker_custom.wheels.store import FetchedWheel
 
 Verification = Literal["run", "static"]
 
@@ -32,10 +34,10 @@ class AppendableBase:
 class Inventories(Protocol):
     """Knows what bases have installed."""
 
-    def inventory(self, base: AppendableBase, *, python: str, platform: str) -> Inventory:
-        """Return what the interpreter sees."""
+    def of(self, reference: ImageReference, *, python: str, platform: str) -> Inventory:
+        """Return what the interpreter sees in an image that is named by its digest."""
 
-    def records(self, base: AppendableBase, *, python: str, platform: str) -> Records:
+    def records(self, reference: ImageReference, *, python: str, platform: str) -> Records:
         """Return the files of each package."""
 
 
@@ -75,6 +77,10 @@ class Layers(Protocol):
         *,
         removed: Mapping[str, tuple[str, ...]],
         progress: Progress,
+        requested: Collection[str] = (),
+        direct: Collection[str] = (),
+        base_files: Mapping[str, str] | None = None,
+        most: int = ...,
     ) -> tuple[LayerBlob, ...]:
         """Return them, lowest first."""
 
@@ -82,7 +88,7 @@ class Layers(Protocol):
 class ImageCheck(Protocol):
     """Starts an image, where that can be done."""
 
-    def kind(self, base: AppendableBase, plan: BuildPlan) -> Verification:
+    def kind(self, base: AppendableBase) -> Verification:
         """Say how an image on ``base`` will be checked."""
 
     def run(self, image: ImageReference, plan: BuildPlan, lock: Lock) -> None:

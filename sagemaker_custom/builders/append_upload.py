@@ -92,9 +92,7 @@ class _Uploads:
             return cast("BinaryIO", _Checked(blob.open_content(), self._check))
 
         try:
-            was_sent = self._registry.upload_blob(
-                self._target, blob.digest, blob.size, open_content, task=self._task
-            )
+            was_sent = self._registry.upload_blob(self._target, blob.digest, blob.size, open_content, task=self._task)
         except SageMakerCustomError as error:
             # The first one is the reason; the others only say that they were stopped.
             if not self._stopped.is_set():

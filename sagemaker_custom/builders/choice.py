@@ -10,6 +10,7 @@ from typing_extensions import assert_never
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.resolve import CondaStep, PackagesStep, PipStep, Step, ToolkitStep
+from sagemaker_custom.settings import Settings
 
 BUILDERS = ("auto", "append", "docker")
 """What ``builder=`` may be."""
@@ -35,6 +36,29 @@ def check_builder(builder: str) -> str:
     if builder not in BUILDERS:
         raise UsageError(f"builder={builder!r} is not a builder", hint=f"write one of {', '.join(map(repr, BUILDERS))}")
     return builder
+
+
+def wanted_builder(builder: str, settings: Settings) -> str:
+    """Return which one is asked for, by argument or else by setting.
+
+    Raises:
+        UsageError: There is no such builder.
+    """
+    check_builder(builder)
+    return check_builder(settings.builder) if builder == "auto" else builder
+
+
+def check_takes_locks(builder: str) -> None:
+    """Refuse a builder that cannot install exactly what a lock says.
+
+    Raises:
+        UsageError: It cannot.
+    """
+    if builder == "docker":
+        raise UsageError(
+            "builder='docker' has pip choose what is installed, so it cannot follow a lock",
+            hint="leave builder out, or write builder='append'",
+        )
 
 
 def choose_builder(plan: BuildPlan, wanted: str) -> BuilderChoice:

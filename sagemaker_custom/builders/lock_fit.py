@@ -12,12 +12,17 @@ from sagemaker_custom.errors import UsageError
 from sagemaker_custom.inventory import Inventory
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.resolve import PipStep
-from sagemaker_custom.wheels import Lock
+from sagemaker_custom.wheels.lock import Lock
 
 
 def replaceable(plan: BuildPlan) -> tuple[str, ...]:
     """Return the packages of the base that the steps of ``plan`` may replace."""
     return tuple(sorted({name for step in plan.steps if isinstance(step, PipStep) for name in step.replaces}))
+
+
+def requirement_of(text: str) -> Requirement:
+    """Return the requirement in a line of a requirements file, without its hashes."""
+    return Requirement(text.partition(" --")[0])
 
 
 def check_lock(lock: Lock, plan: BuildPlan, inventory: Inventory) -> None:
@@ -63,7 +68,7 @@ def _of_wanted(lock: Lock, plan: BuildPlan, inventory: Inventory) -> Iterator[st
     environment = _environment(inventory)
     for step in plan.steps:
         for text in step.packages if isinstance(step, PipStep) else ():
-            requirement = Requirement(text.partition(" --")[0])
+            requirement = requirement_of(text)
             if requirement.marker and not requirement.marker.evaluate(environment):
                 continue
             version = found.get(canonicalize_name(requirement.name))

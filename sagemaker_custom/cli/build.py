@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sagemaker_custom.own_images import OwnImage
     from sagemaker_custom.plan import BuildPlan
     from sagemaker_custom.spec import ImageSpec
-    from sagemaker_custom.wheels import Lock
+    from sagemaker_custom.wheels.lock import Lock
     from sagemaker_custom.wiring import Parts
 
 BUILDERS = ("auto", "append", "docker")
@@ -83,7 +83,7 @@ class Outcome:
 @click.option("--verify", type=click.Choice(VERIFY), help="How an appended image is checked; default: the setting.")
 @json_option
 @click.pass_context
-def build(  # noqa: PLR0913 - one parameter an option
+def build(
     ctx: click.Context,
     image: ImageOptions,
     everything: bool,

@@ -230,4 +230,5 @@ def _spec_of(named: NamedImage, asked: ImageSpec) -> ImageSpec:
         image_scope=asked.image_scope,
         extras=asked.extras,
     )
-    return replace(spec, processor=asked.processor, cuda_version=asked.cuda_version or named.cuda_version, replace=asked.replace)
+    cuda_version = asked.cuda_version or named.cuda_version
+    return replace(spec, processor=asked.processor, cuda_version=cuda_version, replace=asked.replace)

@@ -10,7 +10,7 @@ from typing import TypeAlias
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.image_uris import check_scope
 from sagemaker_custom.locks import read_lock_file
-from sagemaker_custom.wheels import Lock
+from sagemaker_custom.wheels.lock import Lock
 
 OneLock: TypeAlias = Lock | str | os.PathLike[str]
 Locks: TypeAlias = OneLock | Mapping[str, OneLock] | None

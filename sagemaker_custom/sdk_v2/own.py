@@ -27,7 +27,7 @@ from sagemaker_custom.sdk_v2.model import ExtendedModel, ServesByUri
 from sagemaker_custom.sdk_v2.provided import ProvidedImages
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.spec import normalise_replace
-from sagemaker_custom.wheels import Lock
+from sagemaker_custom.wheels.lock import Lock
 from sagemaker_custom.wiring import Parts
 
 _Path: TypeAlias = str | os.PathLike[str]

@@ -17,7 +17,7 @@ from sagemaker_custom.provision import check_policy
 from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES, CustomLocalSession
 from sagemaker_custom.settings import Settings
-from sagemaker_custom.wheels import Lock
+from sagemaker_custom.wheels.lock import Lock
 from sagemaker_custom.wiring import Parts
 
 logger = logging.getLogger(__name__)

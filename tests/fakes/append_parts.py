@@ -108,11 +108,11 @@ class FakeInventories:
         self.packages = packages
         self.asked_records = 0
 
-    def inventory(self, base, *, python, platform):
+    def of(self, reference, *, python, platform):
         assert platform == PLATFORM
-        return an_inventory(base.reference.digest, **self.packages)
+        return an_inventory(reference.digest, **self.packages)
 
-    def records(self, base, *, python, platform):
+    def records(self, reference, *, python, platform):
         self.asked_records += 1
         return {name: (f"/site/{name}/__init__.py",) for name in self.packages}
 
@@ -150,7 +150,7 @@ class FakeLayers:
         self._folder = folder
         self.removed = []
 
-    def layers(self, wheels, inventory, *, removed, progress):
+    def layers(self, wheels, inventory, *, removed, progress, **more):
         self.removed.append(dict(removed))
         texts = [f"wheel {fetched.wheel.filename}" for fetched in wheels]
         if removed:
@@ -178,7 +178,7 @@ class FakeCheck:
         self.failure = None
         self.ran = []
 
-    def kind(self, base, plan):
+    def kind(self, base):
         return self.kind_of_check
 
     def run(self, image, plan, lock):

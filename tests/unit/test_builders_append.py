@@ -6,8 +6,17 @@ import json
 from dataclasses import replace
 
 import pytest
-from fakes.append_parts import CREATED, FakeCheck, FakeInventories, FakeLayers, FakeResolver, FakeWheels
-from fakes.append_parts import a_lock, locked, put_base
+from fakes.append_parts import (
+    CREATED,
+    FakeCheck,
+    FakeInventories,
+    FakeLayers,
+    FakeResolver,
+    FakeWheels,
+    a_lock,
+    locked,
+    put_base,
+)
 from fakes.builders import RecordingProgress
 from fakes.example_plan import BASE, ECR_HOST, example_plan, with_steps
 from fakes.fake_registry import FakeRegistry
@@ -54,9 +63,15 @@ class Bench:
     def build(self, plan, *, client=None, fresh=False):
         client = client or self.registry.client()
 
-        def mirror(source, target):
+        def mirror(source, target, platform):
             mirrored = mirror_image(
-                source, target, source_registry=client, target_registry=client, progress=NoProgress(), workers=1
+                source,
+                target,
+                source_registry=client,
+                target_registry=client,
+                progress=NoProgress(),
+                workers=1,
+                platform=platform,
             )
             return mirrored.reference
 
@@ -291,7 +306,7 @@ class TestTag:
         bench.resolver.wheels = (_TINY, _SMALL, locked("third"), locked("fourth"))
         bench.registry.fail(403, method="PUT", path="/blobs/uploads/", code="DENIED", message="no")
 
-        with pytest.raises(RegistryError, match="DENIED|no"):
+        with pytest.raises(RegistryError, match="no"):
             bench.build(plan)
         assert plan.reference.tag not in bench.tags
 
@@ -431,7 +446,7 @@ class TestLock:
 
     def test_one_of_another_base_is_refused(self, bench):
         bench.lock = a_lock(digest_of(b"elsewhere"), _TINY)
-        with pytest.raises(UsageError, match="the lock was made for the base sha256:.*, and pytorch-training:"):
+        with pytest.raises(UsageError, match=r"the lock was made for the base sha256:.*, and pytorch-training:"):
             bench.build(example_plan())
 
     @pytest.mark.parametrize(
@@ -452,7 +467,7 @@ class TestLock:
 
     def test_another_version_than_asked_for_is_named(self, bench):
         bench.lock = a_lock(bench.registry.tags(BASE.repository)[BASE.tag], _TINY)
-        with pytest.raises(UsageError, match="tiny==2 is asked for, and the lock has 1.0"):
+        with pytest.raises(UsageError, match=r"tiny==2 is asked for, and the lock has 1\.0"):
             bench.build(example_plan(packages=("tiny==2",)))
 
 
