@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from packaging.utils import canonicalize_name
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -64,6 +64,7 @@ class Inventory:
     """Those that the interpreter sees, one of each, sorted by normalised name."""
 
 
+_T = TypeVar("_T")
 _INVENTORY = TypeAdapter(Inventory)
 _RECORDS = TypeAdapter(dict[str, tuple[str, ...]])
 
@@ -79,7 +80,9 @@ def read_document(document: Mapping[str, Any]) -> Inventory:
     Raises:
         RegistryError: Another format, or malformed.
     """
-    return _read(_INVENTORY, document, "the inventory")
+    _check_format(document, "the inventory")
+    content = {name: value for name, value in document.items() if name != "format"}
+    return _validated(_INVENTORY, content, "the inventory")
 
 
 def records_to_document(records: Records) -> dict[str, Any]:
@@ -93,21 +96,19 @@ def read_records(document: Mapping[str, Any]) -> Records:
     Raises:
         RegistryError: Another format, or malformed.
     """
-    return _read(_RECORDS, {"format": document.get("format"), **_inner(document)}, "the list of installed files")
+    _check_format(document, "the list of installed files")
+    return _validated(_RECORDS, document.get("records"), "the list of installed files")
 
 
-def _inner(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    records = document.get("records")
-    return records if isinstance(records, dict) else {"records": records}
-
-
-def _read(adapter: TypeAdapter[Any], document: Mapping[str, Any], what: str) -> Any:
-    content = dict(document)
-    if content.pop("format", None) != FORMAT:
+def _check_format(document: Mapping[str, Any], what: str) -> None:
+    if document.get("format") != FORMAT:
         raise RegistryError(f"{what} has the format {document.get('format')!r} instead of {FORMAT}")
+
+
+def _validated(adapter: TypeAdapter[_T], content: object, what: str) -> _T:
     try:
         return adapter.validate_python(content)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise RegistryError(f"{what} is malformed: {where}: {first['msg']}") from None
+        where = "".join(f"{part}: " for part in first["loc"][:1])
+        raise RegistryError(f"{what} is malformed: {where}{first['msg']}") from None

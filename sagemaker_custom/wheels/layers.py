@@ -22,6 +22,8 @@ from sagemaker_custom.wheels.store import FetchedWheel
 from sagemaker_custom.wheels.tar_layer import Folder, Part, tar_of_files, tar_of_whiteouts
 from sagemaker_custom.wheels.whiteouts import paths_to_delete
 
+__all__ = ["LayerBlob", "LayerStore"]
+
 _FORMAT = 1
 """Of the layers' bytes: what is kept of another format is not used."""
 _MOST_OVERWRITTEN_SHOWN = 20
