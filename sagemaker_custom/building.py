@@ -135,6 +135,7 @@ class Workbench:
         from sagemaker_custom.builders.append_bases import BaseLibrary
         from sagemaker_custom.builders.append_check import EngineCheck
         from sagemaker_custom.wheels.layers import LayerStore
+        from sagemaker_custom.wheels.static_check import check_statically
 
         cache = Path(self.settings.cache_dir)
         return AppendParts(

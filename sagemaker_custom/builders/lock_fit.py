@@ -13,6 +13,7 @@ from sagemaker_custom.inventory import Inventory
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.resolve import PipStep
 from sagemaker_custom.wheels.lock import Lock
+from sagemaker_custom.wheels.target import marker_environment
 
 
 def replaceable(plan: BuildPlan) -> tuple[str, ...]:
@@ -65,7 +66,7 @@ def _of_wanted(lock: Lock, plan: BuildPlan, inventory: Inventory) -> Iterator[st
     gone = {canonicalize_name(name) for name in lock.replaced}
     found = {name: version for name, version in _versions(inventory).items() if name not in gone}
     found |= {canonicalize_name(wheel.name): wheel.version for wheel in lock.wheels}
-    environment = _environment(inventory)
+    environment = {**marker_environment(inventory), "extra": ""}
     for step in plan.steps:
         for text in step.packages if isinstance(step, PipStep) else ():
             requirement = requirement_of(text)
@@ -85,19 +86,3 @@ def _versions(inventory: Inventory) -> Mapping[str, str]:
 def _minor(version: str) -> tuple[int, ...]:
     return Version(version).release[:2]
 
-
-def _environment(inventory: Inventory) -> dict[str, str]:
-    release = Version(inventory.python_version).release
-    architecture = inventory.platform.rpartition("/")[2]
-    return {
-        "python_version": ".".join(map(str, release[:2])),
-        "python_full_version": inventory.python_version,
-        "implementation_name": "cpython",
-        "implementation_version": inventory.python_version,
-        "platform_python_implementation": "CPython",
-        "os_name": "posix",
-        "sys_platform": "linux",
-        "platform_system": "Linux",
-        "platform_machine": {"amd64": "x86_64", "arm64": "aarch64"}.get(architecture, architecture),
-        "extra": "",
-    }
