@@ -86,6 +86,10 @@ class Workbench:
             self._append, self._docker, engine_version=lambda: self.engine().version(), progress=self.progress
         )
 
+    def preview(self, plan: BuildPlan) -> Lock | None:
+        """Say which wheels would be added; see :meth:`AppendBuilder.preview`."""
+        return self._append().preview(plan)
+
     @cached_property
     def inventories(self) -> Inventories:
         """What is known of bases."""

@@ -75,7 +75,12 @@ def list_images(
     Raises:
         RegistryError: A repository cannot be listed.
     """
-    found = [repository.with_tag(tag) for repository in repositories for tag in registry.tags(repository)]
+    found = [
+        repository.with_tag(tag)
+        for repository in repositories
+        for tag in registry.tags(repository)
+        if not tag.startswith("inventory-")
+    ]
     reader = _Reader(registry, prefix)
     with ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="images") as pool:
         images = list(pool.map(reader.read, found))

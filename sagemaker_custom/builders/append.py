@@ -91,7 +91,7 @@ class AppendBuilder:
         obstacle = why_not_appended(plan)
         if obstacle:
             raise NotAppendableError(obstacle)
-        base, inventory, lock = self.locked(plan)
+        base, inventory, lock = self._locked(plan)
         wheels = self._parts.wheels.fetch(lock, self._progress)
         layers = self._layers(plan, base, inventory, lock, wheels)
         self._parts.check_statically(inventory, lock, wheels, layers)
@@ -112,13 +112,30 @@ class AppendBuilder:
         self._progress.step(f"{plan.reference} is {digest}")
         return plan.reference
 
-    def locked(self, plan: BuildPlan) -> tuple[AppendableBase, Inventory, Lock]:
-        """Return the base, what it has installed, and what is to be added to it.
+    def preview(self, plan: BuildPlan) -> Lock | None:
+        """Return what would be added; nothing is brought, built or written.
+
+        Returns:
+            ``None`` where that is not known before the base has been brought.
 
         Raises:
             NotAppendableError: No wheel fits.
-            UsageError: The lock that was given does not fit the plan.
         """
+        obstacle = why_not_appended(plan)
+        if obstacle:
+            raise NotAppendableError(obstacle)
+        base = self._parts.bases.find(plan)
+        if base is None:
+            return None
+        inventory = self._parts.inventories.known(base.reference, python=plan.base.python, platform=_platform(plan))
+        return self._resolved(plan, inventory) if inventory else None
+
+    def _resolved(self, plan: BuildPlan, inventory: Inventory) -> Lock:
+        return self._parts.resolver.resolve(
+            inventory, _pip_steps(plan), held=plan.held, indexes=plan.pip_indexes, replace=replaceable(plan)
+        )
+
+    def _locked(self, plan: BuildPlan) -> tuple[AppendableBase, Inventory, Lock]:
         given = self._lock
         base = self._parts.bases.bring(plan) if given is None else self._parts.bases.bring_locked(plan, given.base)
         inventory = self._parts.inventories.of(base.reference, python=plan.base.python, platform=_platform(plan))
@@ -126,10 +143,7 @@ class AppendBuilder:
             check_lock(given, plan, inventory)
             return base, inventory, given
         self._progress.step(f"resolving {plan.reference} (append)")
-        lock = self._parts.resolver.resolve(
-            inventory, _pip_steps(plan), held=plan.held, indexes=plan.pip_indexes, replace=replaceable(plan)
-        )
-        return base, inventory, lock
+        return base, inventory, self._resolved(plan, inventory)
 
     def _layers(
         self,

@@ -45,14 +45,21 @@ class BaseLibrary:
             BaseImageError: There is no such image, or it may not be read.
             RegistryError: It could not be brought.
         """
-        asked = plan.base_reference
-        if asked.name == plan.reference.name:
-            return self._base(plan, self._manifest(asked), asked.digest)
-        published = asked.digest or self._published(asked)
-        manifest = self._registry.manifest(_by_digest(plan.reference, published))
-        if manifest is None or manifest.media_type != oci.DOCKER_MANIFEST:
+        published = self._published(plan)
+        manifest = self._own(plan, published)
+        if manifest is None:
             manifest = self._manifest(self._brought(plan, published))
         return self._base(plan, manifest, published)
+
+    def find(self, plan: BuildPlan) -> AppendableBase | None:
+        """Return the base as its publisher has it now; ``None`` where it would have to be brought first.
+
+        Raises:
+            BaseImageError: There is no such image, or it may not be read.
+        """
+        published = self._published(plan)
+        manifest = self._own(plan, published)
+        return self._base(plan, manifest, published) if manifest else None
 
     def bring_locked(self, plan: BuildPlan, digest: Digest) -> AppendableBase:
         """Return the base that a lock was made for, even when its publisher has another one by now.
@@ -73,7 +80,15 @@ class BaseLibrary:
             )
         return base
 
-    def _published(self, asked: ImageReference) -> Digest:
+    def _own(self, plan: BuildPlan, published: Digest) -> Manifest | None:
+        manifest = self._registry.manifest(_by_digest(plan.reference, published))
+        # What is published in another form got another digest when it was brought.
+        return manifest if manifest and manifest.media_type == oci.DOCKER_MANIFEST else None
+
+    def _published(self, plan: BuildPlan) -> Digest:
+        asked = plan.base_reference
+        if asked.digest:
+            return asked.digest
         try:
             digest = self._registry.find(asked)
         except RegistryAccessDeniedError as error:

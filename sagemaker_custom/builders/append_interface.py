@@ -37,6 +37,9 @@ class Inventories(Protocol):
     def of(self, reference: ImageReference, *, python: str, platform: str) -> Inventory:
         """Return what the interpreter sees in an image that is named by its digest."""
 
+    def known(self, reference: ImageReference, *, python: str, platform: str) -> Inventory | None:
+        """Return the same, where it need not be found out first."""
+
     def records(self, reference: ImageReference, *, python: str, platform: str) -> Records:
         """Return the files of each package."""
 

@@ -85,4 +85,3 @@ def _versions(inventory: Inventory) -> Mapping[str, str]:
 
 def _minor(version: str) -> tuple[int, ...]:
     return Version(version).release[:2]
-
