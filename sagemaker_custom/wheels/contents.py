@@ -212,13 +212,15 @@ class _Plan(WheelDestination):
         """Return what was gathered, with RECORD and marks."""
         folder = posixpath.dirname(self._record_path)
         marked = {file.path: file for file in (made(f"{folder}/{name}", marks[name]) for name in marks)}
-        plain = {path: file for path, file in self._files.items() if path not in marked}
-        for files in (plain, marked):
-            files[self._record_path] = made(self._record_path, self._record_text({**plain, **files}))
+        plain = {path: file for path, file in self._files.items() if path not in marked and path != self._record_path}
+        rows = [self._row(file) for file in plain.values()]
+        plain[self._record_path] = self._record(rows)
+        if marked:
+            marked[self._record_path] = self._record([*rows, *(self._row(file) for file in marked.values())])
         return Contents(
             fetched=fetched,
             files=tuple(plain[path] for path in sorted(plain)),
-            marks=tuple(marked[path] for path in sorted(marked)) if marks else (),
+            marks=tuple(marked[path] for path in sorted(marked)),
         )
 
     def _from_wheel(self, place: str, member: _Member, *, scheme: str, executable: bool) -> File:
@@ -247,15 +249,17 @@ class _Plan(WheelDestination):
                 digest.update(chunk)
         return record_hash(digest.digest())
 
-    def _record_text(self, files: dict[str, File]) -> bytes:
-        rows = io.StringIO(newline="")
-        writer = csv.writer(rows, lineterminator="\n")
-        entries = {posixpath.relpath(path, self._layout.site_packages): files[path] for path in files}
-        own = posixpath.relpath(self._record_path, self._layout.site_packages)
-        entries.pop(own, None)
-        lines = [(name, f"sha256={file.sha256}", str(file.size)) for name, file in entries.items()]
-        writer.writerows(sorted([*lines, (own, "", "")]))
-        return rows.getvalue().encode()
+    def _row(self, file: File) -> tuple[str, str, str]:
+        return self._relative(file.path), f"sha256={file.sha256}", str(file.size)
+
+    def _relative(self, path: str) -> str:
+        inside = f"{self._layout.site_packages}/"
+        return path[len(inside) :] if path.startswith(inside) else posixpath.relpath(path, inside)
+
+    def _record(self, rows: list[tuple[str, str, str]]) -> File:
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(sorted([*rows, (self._relative(self._record_path), "", "")]))
+        return made(self._record_path, text.getvalue().encode())
 
 
 def made(path: str, content: bytes, *, executable: bool = False) -> File:

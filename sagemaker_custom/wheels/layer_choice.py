@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from sagemaker_custom.errors import BuildError
 from sagemaker_custom.wheels.contents import Contents, File
@@ -41,8 +41,9 @@ def check_clashes(wheels: Sequence[Contents]) -> None:
             other, there = owners.setdefault(file.path, (name, file))
             if there.sha256 != file.sha256:
                 problems[f"{file.path} is in {other} and in {name}, with another content"] = None
+    folders: set[str] = set()
     for path, (name, _) in owners.items():
-        for folder in _folders(path):
+        for folder in _new_folders(path, folders):
             if folder in owners:
                 problems[f"{folder} is a file of {owners[folder][0]} and a folder of {name}"] = None
     if problems:
@@ -52,21 +53,22 @@ def check_clashes(wheels: Sequence[Contents]) -> None:
         )
 
 
-def overwritten(wheels: Sequence[Contents], base_files: Mapping[str, str]) -> tuple[str, ...]:
+def overwritten(wheels: Sequence[Contents], owners: Mapping[str, str]) -> tuple[str, ...]:
     """Name the files of the base that the wheels overwrite.
 
     Args:
         wheels: The wheels.
-        base_files: Absolute path → package of the base whose file it is, without those that are replaced.
+        owners: Absolute path → package of the base whose file it is, without those that are replaced.
     """
     return tuple(
-        f"{file.path} of {base_files[file.path]} is overwritten by {contents.fetched.wheel.name}"
+        f"{file.path} of {owners[file.path]} is overwritten by {contents.fetched.wheel.name}"
         for contents in wheels
         for file in contents.files
-        if file.path in base_files
+        if file.path in owners
     )
 
 
-def _folders(path: str) -> Iterable[str]:
-    while (path := posixpath.dirname(path)) != "/":
+def _new_folders(path: str, seen: set[str]) -> Iterator[str]:
+    while (path := posixpath.dirname(path)) != "/" and path not in seen:
+        seen.add(path)
         yield path

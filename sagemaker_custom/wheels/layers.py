@@ -4,49 +4,30 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
-import tempfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from packaging.utils import canonicalize_name
 
-from sagemaker_custom.compression import gzip_chunks
-from sagemaker_custom.errors import BuildError, DiskFullError, UsageError
-from sagemaker_custom.inventory import Inventory
+from sagemaker_custom.errors import BuildError, DiskFullError
+from sagemaker_custom.inventory import Inventory, Records
 from sagemaker_custom.progress import Progress
-from sagemaker_custom.reference import Digest, parse_digest
 from sagemaker_custom.spec import canonical_json
 from sagemaker_custom.wheels.contents import Contents, read_contents
+from sagemaker_custom.wheels.kept import KeptLayer, LayerBlob
 from sagemaker_custom.wheels.layer_choice import MOST_LAYERS, check_clashes, large_wheels, overwritten
 from sagemaker_custom.wheels.layout import Layout
 from sagemaker_custom.wheels.store import FetchedWheel
 from sagemaker_custom.wheels.tar_layer import Folder, Part, tar_of_files, tar_of_whiteouts
 from sagemaker_custom.wheels.whiteouts import paths_to_delete
 
+__all__ = ["LayerBlob", "LayerStore"]
+
 _FORMAT = 1
 """Of the layers' bytes: what is kept of another format is not used."""
-_CHUNK_BYTES = 1 << 20
 _MOST_OVERWRITTEN_SHOWN = 20
 _MOST_NAMES_SHOWN = 10
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LayerBlob:
-    """A layer as a registry takes it."""
-
-    digest: Digest
-    """Of the compressed bytes."""
-    diff_id: Digest
-    """Of the archive before compression."""
-    size: int
-    path: Path
-    """Holds the compressed bytes."""
-    created_by: str
-    """What the image's history says of it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +74,7 @@ class LayerStore:
         progress: Progress,
         requested: Collection[str] = (),
         direct: Collection[str] = (),
-        base_files: Mapping[str, str] | None = None,
+        records: Records | None = None,
         folders: Sequence[Folder] = (),
         most: int = MOST_LAYERS,
     ) -> tuple[LayerBlob, ...]:
@@ -106,7 +87,7 @@ class LayerStore:
             progress: Gets a bar for each layer that has to be made.
             requested: Names of the packages that were asked for, rather than needed by others.
             direct: Names of those that were asked for by the URL of a wheel.
-            base_files: Absolute path → package of the base whose file it is; ``None``: not known.
+            records: All packages of the base → absolute paths of their files; ``None``: not known.
             folders: The base's folders that do not belong to root with 0755.
             most: How many layers there may be.
 
@@ -120,11 +101,10 @@ class LayerStore:
         ordered = sorted(wheels, key=lambda fetched: fetched.wheel.filename)
         contents = [read_contents(fetched, layout, requested=asked, direct=by_url) for fetched in ordered]
         check_clashes(contents)
-        kept = None
-        if base_files is not None:
-            kept = {path: owner for path, owner in base_files.items() if owner not in removed}
-            _tell_overwritten(overwritten(contents, kept), progress)
-        whiteouts = paths_to_delete(removed, site_packages=layout.site_packages, kept=kept)
+        whiteouts = _whiteouts(removed, records, layout)
+        if records is not None:
+            owners = {path: name for name in sorted(records.keys() - removed.keys()) for path in records[name]}
+            _tell_overwritten(overwritten(contents, owners), progress)
         changed = {folder.path: folder for folder in folders}
         planned = [*_deletions(whiteouts, removed), *_additions(contents, most=most - 2)]
         return tuple(self._layer(layer, changed, progress) for layer in planned)
@@ -134,95 +114,29 @@ class LayerStore:
         layer.path.unlink(missing_ok=True)
 
     def _layer(self, planned: _Planned, folders: Mapping[str, Folder], progress: Progress) -> LayerBlob:
-        kept = _Kept(self._folder, planned.key(folders))
+        kept = KeptLayer(self._folder, planned.key(folders), created_by=planned.created_by)
         try:
-            return kept.read(planned) or kept.write(planned, folders, progress)
+            layer = kept.read()
+            if layer is None:
+                layer = kept.write(planned.tar(folders), progress.task(planned.created_by, total=planned.content_bytes))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFullError(
-                    f"no space left in {self._folder} for the layer of {planned.created_by}",
+                    f"no space left in {self._folder} for a layer of {planned.content_bytes / 1e6:.0f} MB uncompressed",
                     hint="free some space, or set cache_dir to a folder on a larger disk",
                 ) from error
             raise BuildError(
                 f"cannot keep a layer in {self._folder}: {error.strerror}",
                 hint="set cache_dir to a folder that you can write to",
             ) from error
+        return layer
 
 
-class _Kept:
-    """The file of one layer, and a document beside it that is written last."""
-
-    def __init__(self, folder: Path, key: str) -> None:
-        self._blob = folder / f"{key}.tar.gz"
-        self._document = folder / f"{key}.json"
-
-    def read(self, planned: _Planned) -> LayerBlob | None:
-        """Return the layer, if it is here and not damaged."""
-        try:
-            document = json.loads(self._document.read_bytes())
-            said = (parse_digest(document["digest"]), parse_digest(document["diff_id"]), int(document["size"]))
-            status = self._blob.stat()
-        except (FileNotFoundError, ValueError, KeyError, TypeError, UsageError):
-            return None
-        is_touched = status.st_mtime_ns != document.get("mtime_ns")
-        if status.st_size != said[2] or (is_touched and _digest_of(self._blob) != said[0]):
-            return None
-        return self._layer(*said, planned)
-
-    def write(self, planned: _Planned, folders: Mapping[str, Folder], progress: Progress) -> LayerBlob:
-        """Make the layer; two that do so at once write the same bytes, and neither sees half of the other's."""
-        self._blob.parent.mkdir(parents=True, exist_ok=True)
-        task = progress.task(f"packing {planned.created_by}", total=planned.content_bytes)
-        unpacked = hashlib.sha256()
-
-        def watched() -> Iterator[bytes]:
-            for chunk in planned.tar(folders):
-                unpacked.update(chunk)
-                task.advance(len(chunk))
-                yield chunk
-
-        try:
-            with _replacing(self._blob) as (file, packed):
-                for chunk in gzip_chunks(watched()):
-                    file.write(chunk)
-                    packed.update(chunk)
-        finally:
-            task.finish()
-        digest, diff_id = (Digest(f"sha256:{hashed.hexdigest()}") for hashed in (packed, unpacked))
-        status = self._blob.stat()
-        document = {
-            "digest": digest,
-            "diff_id": diff_id,
-            "size": status.st_size,
-            "mtime_ns": status.st_mtime_ns,
-        }
-        with _replacing(self._document) as (file, _):
-            file.write(json.dumps(document).encode())
-        return self._layer(digest, diff_id, status.st_size, planned)
-
-    def _layer(self, digest: Digest, diff_id: Digest, size: int, planned: _Planned) -> LayerBlob:
-        return LayerBlob(digest=digest, diff_id=diff_id, size=size, path=self._blob, created_by=planned.created_by)
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[tuple[BinaryIO, hashlib._Hash]]:
-    """Yield a new file which takes the place of ``path`` at the end, or vanishes; and a hash for its bytes."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".partial-", delete=False) as file:
-        try:
-            yield cast("BinaryIO", file), hashlib.sha256()
-            file.close()
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
-
-
-def _digest_of(path: Path) -> Digest:
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK_BYTES):
-            digest.update(chunk)
-    return Digest(f"sha256:{digest.hexdigest()}")
+def _whiteouts(removed: Mapping[str, tuple[str, ...]], records: Records | None, layout: Layout) -> tuple[str, ...]:
+    kept = None
+    if records is not None:
+        kept = {path for name, paths in records.items() if name not in removed for path in paths}
+    return paths_to_delete(removed, site_packages=layout.site_packages, kept=kept)
 
 
 def _deletions(whiteouts: tuple[str, ...], removed: Mapping[str, tuple[str, ...]]) -> Iterator[_Planned]:
