@@ -87,8 +87,8 @@ def check_metadata(inventory: Inventory, lock: Lock, wheels: Sequence[FetchedWhe
             problems.append(f"{there.name} {there.version} {where} and {fetched.wheel.version} are both installed")
         new[name] = _package_of(fetched)
     problems += _unfit_wheels(inventory, wheels)
+    problems += _unfit_pythons(inventory, new)
     environment = marker_environment(inventory)
-    problems += _unfit_pythons(new, environment)
     lacking = _unmet({**stays, **new}, environment)
     known = _unmet(before, environment)
     return (*problems, *(f"{who}, {what}" for who, what in lacking.items() if who not in known))
@@ -121,17 +121,17 @@ def _unfit_wheels(inventory: Inventory, wheels: Sequence[FetchedWheel]) -> Itera
             yield f"{filename} does not fit Python {inventory.python_version} on {inventory.platform} with {libc}"
 
 
-def _unfit_pythons(packages: _Packages, environment: Mapping[str, str]) -> Iterator[str]:
-    version = environment["python_full_version"]
+def _unfit_pythons(inventory: Inventory, packages: _Packages) -> Iterator[str]:
+    has = inventory.python_version
+    # Some bases do not tell the patch release: what any of them could be is let pass.
+    versions = (has,) if has.count(".") > 1 else (f"{has}.0", f"{has}.99")
     for package in packages.values():
         try:
-            fits = not package.requires_python or SpecifierSet(package.requires_python).contains(
-                version, prereleases=True
-            )
+            wanted = SpecifierSet(package.requires_python or "")
         except InvalidSpecifier:
             continue  # As pip does.
-        if not fits:
-            yield f"{package.name} {package.version} requires Python {package.requires_python}, the base has {version}"
+        if not any(wanted.contains(version, prereleases=True) for version in versions):
+            yield f"{package.name} {package.version} requires Python {wanted}, the base has {has}"
 
 
 def _unmet(packages: _Packages, environment: Mapping[str, str]) -> dict[str, str]:
