@@ -16,6 +16,7 @@ from sagemaker_custom.wheels.uv import NO_SOLUTION, UvAnswer
 _HEADLINE = "No solution found when resolving dependencies"
 _WORD = re.compile(r"(?<![\w./-])[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
 _NO_WHEEL = re.compile(r"([A-Za-z0-9][\w.-]*?)(?:\[[^\]]*\])?(?:[=<>!~]\S*)? ha(?:s|ve) no (?:usable )?wheels")
+_NO_BUILD = "building from source is disabled"
 _UNREACHED = ("was not found in the package registry", "was not found in the provided package locations")
 _MOST_LINES = 12
 
@@ -33,7 +34,7 @@ class Situation:
     held: Collection[str]
     """Normalised names of what the base image is made for."""
     family: Iterable[str]
-    """Requirements that keep companions to what is in the base."""
+    """Requirements that keep companions to what they were compiled for."""
 
 
 def error_of(answer: UvAnswer, situation: Situation) -> BuildError:
@@ -63,10 +64,17 @@ def error_of(answer: UvAnswer, situation: Situation) -> BuildError:
             f"{' '.join(without)} has no wheel for {situation.target}",
             hint="name a version that has one, or build with builder='docker', which compiles it",
         )
+    family = _family(cause, situation)
     return NotAppendableError(
-        f"no versions go together for {situation.asked}:{_indented(cause)}",
+        f"no versions go together for {situation.asked}{family}:{_indented(cause)}",
         hint="ask for other versions, or build with builder='docker'",
     )
+
+
+def _family(cause: str, situation: Situation) -> str:
+    words = {canonicalize_name(word) for word in _WORD.findall(cause)}
+    kept = [text for text in situation.family if canonicalize_name(Requirement(text).name) in words]
+    return f" ({', '.join(kept)} is what is compiled for the base image)" if kept else ""
 
 
 def _pinned(cause: str, situation: Situation) -> dict[str, str]:
@@ -86,10 +94,9 @@ def _conflict(cause: str, pinned: Mapping[str, str], situation: Situation) -> No
     )
 
 
-def family_note(cause: str, family: Iterable[str]) -> str:
-    """Return which of the requirements of families play a part in ``cause``."""
-    words = {canonicalize_name(word) for word in _WORD.findall(cause)}
-    return " ".join(text for text in family if canonicalize_name(Requirement(text).name) in words)
+def lacks_wheels(messages: str) -> bool:
+    """Tell whether uv found versions that have no wheel, or none that fits."""
+    return _HEADLINE in messages and (_NO_WHEEL.search(messages) is not None or _NO_BUILD in messages)
 
 
 def _indented(text: str) -> str:

@@ -13,7 +13,8 @@ _TORCHAUDIO_STABLE = 11
 _TORCHTEXT_LAST = 3
 _KERAS_OF_ITS_OWN = 16
 # https://github.com/meta-pytorch/torchcodec#installing-torchcodec
-_TORCHCODEC = {5: "==0.1.*", 6: "==0.2.*", 7: ">=0.3,<0.6", 8: ">=0.6,<0.8", 9: ">=0.8,<0.10"}
+_TORCHCODEC_FIRST = 4
+_TORCHCODEC = {4: "==0.0.*", 5: "==0.1.*", 6: "==0.2.*", 7: ">=0.3,<0.6", 8: ">=0.6,<0.8", 9: ">=0.8,<0.10"}
 # https://github.com/tensorflow/io#tensorflow-version-compatibility
 _TENSORFLOW_IO = {
     9: "==0.26.*",
@@ -79,6 +80,8 @@ def _torchtext(torch: Version) -> str | None:
 
 
 def _torchcodec(torch: Version) -> str | None:
+    if torch.major == 1 or (torch.major == 2 and torch.minor < _TORCHCODEC_FIRST):
+        return _NONE_FITS
     return _TORCHCODEC.get(torch.minor) if torch.major == 2 else None
 
 

@@ -28,6 +28,7 @@ from sagemaker_custom.wheels.lock import Lock, LockedWheel
 from sagemaker_custom.wheels.pip_configuration import PipConfiguration
 from sagemaker_custom.wheels.pip_groups import Group, groups_of, removed
 from sagemaker_custom.wheels.pylock import OfferedWheel, ResolvedPackage, read_pylock
+from sagemaker_custom.wheels.source_releases import check_newer
 from sagemaker_custom.wheels.sources import Sources
 from sagemaker_custom.wheels.target import machine_of, supported_tags
 from sagemaker_custom.wheels.uv import NO_SOLUTION, Uv, UvAnswer
@@ -40,6 +41,8 @@ _OPTIONS = (
     # As pip: the best version of all indexes, wherever it is.
     *("--index-strategy", "unsafe-best-match", "--no-header", "--no-annotate", "--no-python-downloads"),
 )
+
+_ALONE = ("--no-deps", "--prerelease", "disallow")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,6 +147,11 @@ class DeltaResolver:
             if not is_known and base.installed.get(package.name) != package.version:
                 offer = _best(package, base, group)
                 added[package.name] = _locked(package, offer, None if package.is_direct else sources.only_index)
+        check_newer(
+            group.wanted,
+            {name: wheel.version for name, wheel in added.items()},
+            lambda newer: self._run(base, sources, [str(newer)], group.constraints, *_ALONE),
+        )
         return added
 
     def _attempt(self, group: Group, base: _Base, before: Mapping[str, LockedWheel], sources: Sources) -> _Attempt:
@@ -180,11 +188,17 @@ class DeltaResolver:
             held=base.held,
             family=family,
         )
-        answer = self._run(group, base, sources, requirements, constraints)
+        options = ("--no-deps",) if group.first.no_deps else ()
+        answer = self._run(base, sources, requirements, constraints, *options)
         return _Attempt(answer=answer, metadata=metadata, situation=situation)
 
     def _run(
-        self, group: Group, base: _Base, sources: Sources, requirements: Sequence[str], constraints: Sequence[str]
+        self,
+        base: _Base,
+        sources: Sources,
+        requirements: Sequence[str],
+        constraints: Sequence[str],
+        *options: str,
     ) -> UvAnswer:
         # Nobody else may read the folder: constraints may hold credentials.
         with tempfile.TemporaryDirectory(prefix="sagemaker-custom-") as name:
@@ -194,8 +208,8 @@ class DeltaResolver:
             arguments = [
                 *(*_OPTIONS, "--python", sys.executable, "--python-version", base.inventory.python_version),
                 *("--python-platform", _platform(base.inventory), "--constraints", "constraints.txt"),
-                *(("--no-deps",) if group.first.no_deps else ()),
                 *(("--no-index",) if sources.no_index else ()),
+                *options,
                 "requirements.txt",
             ]
             variables = sources.variables(self._environment, self._ca_bundle)
