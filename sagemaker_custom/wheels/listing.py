@@ -54,7 +54,8 @@ def _read(layer: LayerBlob) -> Listing:
             f"{layer.path} is damaged: it is not {layer.digest} any more",
             hint="remove it, or the whole cache folder, and try again",
         )
-    with tarfile.open(layer.path, "r|gz") as archive:
+    # The streams of tarfile end with the first gzip member, and a layer has many.
+    with gzip.open(layer.path) as content, tarfile.open(fileobj=content, mode="r|") as archive:
         while (entry := archive.next()) is not None:
             stream = archive.extractfile(entry) if entry.isfile() else None
             if stream is not None:
