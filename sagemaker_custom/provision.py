@@ -14,13 +14,16 @@ import shlex
 from collections.abc import Callable, Iterator
 
 from sagemaker_custom.builders import FoundImage, ImageBuilder, ImageStore
+from sagemaker_custom.builders.choice import why_not_appended
 from sagemaker_custom.errors import ImageMissingError, TagConflictError, UsageError
+from sagemaker_custom.locks import check_made_from
 from sagemaker_custom.own_images import OwnImage
 from sagemaker_custom.plan import FINGERPRINT_LABEL, BuildPlan
 from sagemaker_custom.progress import Progress
 from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.resolve import describe_extra
 from sagemaker_custom.spec import BuildPolicy, RequirementsExtra
+from sagemaker_custom.wheels.lock import Lock
 
 _OF_OWN = ("--py-version", "--image-scope", "--processor", "--architecture", "--cuda-version")
 _POLICIES: dict[str, BuildPolicy] = {"if-missing": "if-missing", "always": "always", "never": "never"}
@@ -46,6 +49,7 @@ def ensure_image(
     mirror: Callable[[BuildPlan], object],
     revision: Callable[[], str],
     progress: Progress,
+    lock: Lock | None = None,
 ) -> ImageReference:
     """Return the image of ``plan``, after making sure that it exists.
 
@@ -57,13 +61,17 @@ def ensure_image(
         mirror: Brings the base to the account's registry, when the plan takes it from there.
         revision: Names a fresh build of an image whose tag cannot be moved.
         progress: Is told which way it went.
+        lock: What the image has to have been made from, where that matters.
 
     Raises:
         ImageMissingError: It does not exist, and the policy is ``never``.
         TagConflictError: Its tag holds an image that was made from something else.
+        UsageError: A lock is given, and nothing is installed.
         BuildError: It could not be built.
         RegistryError: Whether it exists could not be learned, or it could not be pushed.
     """
+    if lock is not None:
+        _check_lockable(plan)
     if not plan.needs_build:
         _bring_base(plan, policy, store, mirror)
         whose = "your own" if plan.own else "AWS's own"
@@ -77,6 +85,8 @@ def ensure_image(
     found = store.find(plan.reference)
     if found is not None:
         verify_fingerprint(plan, found)
+        if lock is not None:
+            check_made_from(lock, found, plan.reference)
         progress.step(f"image {plan.reference} is there, nothing to build")
         return plan.reference
     if policy == "never":
@@ -86,6 +96,12 @@ def ensure_image(
         )
     _bring_base(plan, policy, store, mirror)
     return builder().build(plan)
+
+
+def _check_lockable(plan: BuildPlan) -> None:
+    obstacle = why_not_appended(plan) if plan.needs_build else "nothing is installed in it"
+    if obstacle:
+        raise UsageError(f"a lock cannot make {plan.reference}: {obstacle}", hint="leave the lock out")
 
 
 def _bring_base(plan: BuildPlan, policy: BuildPolicy, store: ImageStore, mirror: Callable[[BuildPlan], object]) -> None:
@@ -143,6 +159,8 @@ def build_command(plan: BuildPlan, command: str = "build") -> str:
     words += [word for name, value in options.items() if value for word in (name, value)]
     for extra in plan.spec.extras:
         words += ["--extra", extra.path if isinstance(extra, RequirementsExtra) else describe_extra(extra)]
+    for package in plan.spec.replace:
+        words += ["--replace", package]
     if plan.is_local:
         words.append("--local")
     elif plan.reference.ecr:

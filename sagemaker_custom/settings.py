@@ -24,6 +24,7 @@ _CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 _LOOKED_AT = frozenset({*_CA_VARIABLES, "HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"})
 _REMEMBERED = 16
 _MIRROR = ("if-missing", "always")
+_VERIFY = ("auto", "run", "static")
 _PREFIX = re.compile(r"[a-z0-9]+(?:[-/][a-z0-9]+)*")
 # The SDK takes an image "sagemaker-pytorch:…" for one of AWS's of old, and its version for the framework's.
 _STOCK_PREFIXES = ("sagemaker", "sagemaker-rl")
@@ -68,7 +69,9 @@ class Settings:
     pip_extra_index_urls: tuple[str, ...] = field(default=(), repr=False)
     """Further indexes for pip steps; may hold credentials."""
     builder: str = "auto"
-    """What ``builder="auto"`` means: ``auto`` or ``docker``."""
+    """What ``builder="auto"`` means: ``auto``, ``append`` or ``docker``."""
+    verify: str = "auto"
+    """How appended images are checked: ``run`` in an engine, ``static``, or ``auto``: run where that costs little."""
     cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("sagemaker-custom", appauthor=False))
     """Folder for build logs and what the sandbox keeps; safe to delete."""
     registry_timeout_s: float = 60.0
@@ -115,6 +118,8 @@ class Settings:
             )
         if self.mirror not in _MIRROR:
             raise SettingsError(f"mirror {self.mirror!r} cannot be used", hint=f"write {' or '.join(_MIRROR)}")
+        if self.verify not in _VERIFY:
+            raise SettingsError(f"verify {self.verify!r} cannot be used", hint=f"write {', '.join(_VERIFY)}")
         if self.ca_bundle is not None and not Path(self.ca_bundle).is_file():
             raise SettingsError(f"ca_bundle {self.ca_bundle!r} is not a file", hint="name a PEM file")
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from sagemaker_custom.errors import RegistryError
 
-PIECE = 1024 * 1024
+PIECE = 256 * 1024
 """Bytes that are unpacked at a time: a few bytes of gzip may stand for gigabytes."""
 _GZIP = 16 + zlib.MAX_WBITS
 

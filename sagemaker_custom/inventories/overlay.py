@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import posixpath
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from sagemaker_custom.inventories.layer_scan import HardLink, LayerFacts, Symlink
@@ -56,10 +56,6 @@ class ImageTree:
     def names_in(self, folder: str) -> tuple[str, ...]:
         """Return the names in a folder, sorted: of links, of kept files, and of folders that lead to some."""
         return tuple(sorted(self._names.get(self.real_path(folder), ())))
-
-    def files(self) -> Iterator[str]:
-        """Yield the paths of all kept files."""
-        return (path for path, placed in self._placed.items() if isinstance(placed.found, KeptFile))
 
 
 def overlay(layers: Iterable[LayerFacts]) -> ImageTree:

@@ -89,6 +89,18 @@ class Inventories:
             return published
         return self._scanned(base)[0]
 
+    def known(self, reference: ImageReference, *, python: str, platform: str = "linux/amd64") -> Inventory | None:
+        """Return what an image has installed, where that was found out before; no layer is read.
+
+        Takes the arguments of :meth:`of`, and raises its errors.
+        """
+        kept = self._kept(reference.digest, python, platform) if reference.digest else None
+        if kept is not None:
+            return kept
+        base = self._base(reference, python, platform)
+        published = self._published(base, "inventory", read_document)
+        return published if published and (published.base, published.platform) == (base.digest, platform) else None
+
     def records(self, reference: ImageReference, *, python: str, platform: str = "linux/amd64") -> Records:
         """Return which files the packages of an image have; see :meth:`of` for arguments and errors."""
         base = self._base(reference, python, platform)

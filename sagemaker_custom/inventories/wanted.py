@@ -7,6 +7,7 @@ import re
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 CONTENT_LIMIT = 32 * 1024 * 1024
 """Bytes; the C library and the longest lists of files have 2 to 3 million."""
@@ -50,30 +51,46 @@ def _all(content: bytes) -> bytes:
     return content
 
 
-# By the path's end: the parts of a path that says nothing are never looked at.
-_KEPT: dict[str, Callable[[bytes], bytes]] = {
-    r"\.dist-info/METADATA": _headers,
-    r"(?:\.egg-info|\.egg/EGG-INFO)/PKG-INFO": _headers,
-    r"\.egg-info": _headers,
-    r"\.dist-info/RECORD": _listed,
-    r"\.egg-info/installed-files\.txt": _all,
-    r"(?:\.egg-info|\.egg/EGG-INFO)/requires\.txt": _all,
-    r"-packages/[^/]+\.pth": _all,
-    r"/pyvenv\.cfg": _all,
-    r"/lib(?:64)?/python3\.\d+/os\.py": _nothing,
-    r"/python3?(?:\.\d+)?": _nothing,
-    r"/include/python3\.\d+m?/patchlevel(?:-64)?\.h": _python_version,
-    r"/conda-meta/python-3[^/]*\.json": _nothing,
-    r"^/var/lib/dpkg/status": _debian_pythons,
-    r"^/(?:usr/)?lib(?:64)?/(?:[a-z0-9_]+-linux-gnu/)?libc(?:\.so\.6|-2\.\d+\.so)": _libc_version,
-}
-_PATTERN = re.compile("|".join(f"({pattern})$" for pattern in _KEPT))
-_REDUCE = tuple(_KEPT.values())
+class _Rule(NamedTuple):
+    name: str
+    folder: str
+    """What its path ends in."""
+    reduce: Callable[[bytes], bytes]
+
+
+_RULES = (
+    _Rule(r"METADATA", r"\.dist-info", _headers),
+    _Rule(r"PKG-INFO", r"\.egg-info|\.egg/EGG-INFO", _headers),
+    _Rule(r".+\.egg-info", "", _headers),
+    _Rule(r"RECORD", r"\.dist-info", _listed),
+    _Rule(r"installed-files\.txt", r"\.egg-info", _all),
+    _Rule(r"requires\.txt", r"\.egg-info|\.egg/EGG-INFO", _all),
+    _Rule(r".+\.pth", r"-packages", _all),
+    _Rule(r"pyvenv\.cfg", "", _all),
+    _Rule(r"os\.py", r"/lib(?:64)?/python3\.\d+", _nothing),
+    _Rule(r"python3?(?:\.\d+)?", "", _nothing),
+    _Rule(r"patchlevel(?:-64)?\.h", r"/include/python3\.\d+m?", _python_version),
+    _Rule(r"python-3.*\.json", r"/conda-meta", _nothing),
+    _Rule(r"status", r"^/var/lib/dpkg", _debian_pythons),
+    _Rule(r"libc(?:\.so\.6|-2\.\d+\.so)", r"^/(?:usr/)?lib(?:64)?(?:/[a-z0-9_]+-linux-gnu)?", _libc_version),
+)
+# The name first, at which nearly all of an image's files are done with.
+_NAMES = re.compile("|".join(f"({rule.name})" for rule in _RULES))
+_FOLDERS = tuple(re.compile(f"(?:{rule.folder})$") for rule in _RULES)
+
+
+def _rule_for(path: str) -> _Rule | None:
+    folder, _, name = path.rpartition("/")
+    match = _NAMES.fullmatch(name)
+    if match is None or match.lastindex is None:
+        return None
+    number = match.lastindex - 1
+    return _RULES[number] if _FOLDERS[number].search(folder) else None
 
 
 def is_wanted(path: str) -> bool:
     """Tell whether a file with this absolute path is kept."""
-    return _PATTERN.search(path) is not None
+    return _rule_for(path) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +112,6 @@ class KeptFile:
 
 def kept(path: str, content: bytes) -> KeptFile:
     """Return what is kept of a wanted file."""
-    match = _PATTERN.search(path)
-    essence = _REDUCE[(match.lastindex or 1) - 1](content) if match else b""
+    rule = _rule_for(path)
+    essence = rule.reduce(content) if rule else b""
     return KeptFile(zlib.compress(essence, 1) if essence else b"")
