@@ -6,6 +6,7 @@ import gzip
 import io
 import itertools
 import tarfile
+import tracemalloc
 import zlib
 
 import pytest
@@ -217,7 +218,18 @@ class TestGzip:
         assert sum(sizes) == 20 * PIECE
         assert max(sizes) <= PIECE
 
-    @pytest.mark.parametrize("content", [b"PK\3\4 this is no gzip", b"\x28\xb5\x2f\xfd zstd"])
+    def test_memory_does_not_grow_with_the_files(self):
+        content = gzip.compress(archive({"/big": bytes(48_000_000), "/pyvenv.cfg": "x"}), compresslevel=1)
+        tracemalloc.start()
+        try:
+            facts = scan_layer([content[place : place + 65536] for place in range(0, len(content), 65536)])
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert text_at(facts, "/pyvenv.cfg") == "x"
+        assert peak < 4_000_000
+
+    @pytest.mark.parametrize("content", [b"PK\3\4 this is no gzip", b"\x28\xb5\x2f\xfd this is zstd"])
     def test_what_is_not_gzip_is_refused(self, content):
         with pytest.raises(RegistryError, match=r"^this is not a gzip file: "):
             scan_layer([content])
