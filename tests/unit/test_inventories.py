@@ -305,6 +305,10 @@ class TestWhileItIsMirrored:
         assert [package.name for package in inventories.of(base, python=PYTHON).packages] == ["torch"]
         # The config alone.
         assert machine.registry.count("GET", "/blobs/") == 1
+        # What passed by is not kept in memory for ever.
+        machine.registry.calls.clear()
+        inventories.of(base, python="python3")
+        assert machine.registry.count("GET", "/blobs/") == 1 + len(LAYERS)
 
     def test_only_layers_that_were_there_are_read(self, machine):
         source = Machine(machine.folder / "source")

@@ -79,7 +79,13 @@ class TestTar:
         content = archive({path: "x"}, form=tarfile.USTAR_FORMAT)
         assert entries_of(content) == [(path, "file", "", b"x")]
 
-    def test_name_and_size_in_a_global_header(self):
+    def test_times_of_gnu_are_no_part_of_a_name(self):
+        block = bytearray(tarfile.TarInfo("name").tobuf(tarfile.GNU_FORMAT))
+        block[345:369] = b"14370000000\0" * 2
+        block[148:156] = f"{sum(block) - sum(block[148:156]) + 256:06o}\0 ".encode()
+        assert entries_of(bytes(block)) == [("name", "file", "", b"")]
+
+    def test_target_in_a_global_header(self):
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w", pax_headers={"comment": "x", "linkpath": "elsewhere"}) as tar:
             entry = tarfile.TarInfo("l")
