@@ -54,7 +54,7 @@ def error_of(answer: UvAnswer, situation: Situation) -> BuildError:
     if any(text in cause for text in _UNREACHED) and not pinned:
         return BuildError(
             f"a package is on no index that was asked, for {situation.asked}:{_indented(cause)}",
-            hint="check its name, and the settings pip_index_url and pip_extra_index_urls",
+            hint="check its name, and the settings pip_index_url and pip_extra_index_urls with their credentials",
         )
     if pinned:
         return _conflict(cause, pinned, situation)
