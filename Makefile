@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 ARGS ?=
+# Several tests at a time, but one at a time of those that share the Docker Engine (tests/conftest.py).
+AT_ONCE := -n auto --dist loadgroup
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test heavy unit lint bench engine clean
@@ -16,13 +18,13 @@ demo: $(VENV)/.installed engine ## the main job in a sandbox: build, train, serv
 	SAGEMAKER_SUPPRESS_V2_WARNING=1 $(RUN) examples/digits/demo.py $(ARGS)
 
 test: $(VENV)/.installed engine ## all tests but the heavy ones, integration included (ARGS are handed to pytest)
-	$(RUN) -m pytest -m "not heavy" $(ARGS)
+	$(RUN) -m pytest -m "not heavy" $(AT_ONCE) $(ARGS)
 
 heavy: $(VENV)/.installed engine ## the frameworks in their stand-ins: 2 GB more of images, minutes the first time
 	$(RUN) -m pytest -m heavy $(ARGS)
 
 unit: $(VENV)/.installed ## the tests that need no engine
-	$(RUN) -m pytest -m "not docker" $(ARGS)
+	$(RUN) -m pytest -m "not docker" $(AT_ONCE) $(ARGS)
 
 lint: $(VENV)/.installed-lint ## style, types and import contracts
 	$(RUN) -m ruff check .

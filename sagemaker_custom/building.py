@@ -16,9 +16,10 @@ from sagemaker_custom.builders import ImageBuilder
 from sagemaker_custom.builders.auto import AutoBuilder
 from sagemaker_custom.builders.choice import check_takes_locks, choose_builder, wanted_builder
 from sagemaker_custom.builders.endpoints import Endpoints
-from sagemaker_custom.plan import BuildPlan
+from sagemaker_custom.plan import BuildPlan, PipIndexes
 from sagemaker_custom.progress import Progress
 from sagemaker_custom.reference import ImageReference, RegistryCredentials
+from sagemaker_custom.resolve import PipStep
 from sagemaker_custom.settings import Settings
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ class Workbench:
 
     settings: Settings
     progress: Progress
+    pip_indexes: PipIndexes
     engine: Callable[[], DockerEngine]
     registry: Callable[[], RegistryClient]
     credentials: Callable[[str], RegistryCredentials | None]
@@ -138,16 +140,27 @@ class Workbench:
         from sagemaker_custom.builders.append import AppendParts
         from sagemaker_custom.builders.append_bases import BaseLibrary
         from sagemaker_custom.builders.append_check import EngineCheck
+        from sagemaker_custom.wheels.download import HttpDownload
         from sagemaker_custom.wheels.layers import LayerStore
+        from sagemaker_custom.wheels.pip_configuration import configuration_files, read_pip_configuration
+        from sagemaker_custom.wheels.resolver import DeltaResolver
+        from sagemaker_custom.wheels.sources import Sources
         from sagemaker_custom.wheels.static_check import check_statically
+        from sagemaker_custom.wheels.store import WheelStore
+        from sagemaker_custom.wheels.uv import SubprocessUv
 
-        cache = Path(self.settings.cache_dir)
+        cache, ca_bundle, environment = Path(self.settings.cache_dir), self.settings.ca_bundle, dict(os.environ)
+        pip = read_pip_configuration(environment, configuration_files(environment))
+        # Logins belong to hosts, whatever step asks them for what.
+        sources = Sources.of(PipStep(packages=()), self.pip_indexes, pip)
         return AppendParts(
             registry=self.registry(),
             bases=BaseLibrary(self.registry(), ensure_repository=self.repositories.ensure, mirror=self._mirror),
             inventories=self.inventories,
-            resolver=DeltaResolver(),
-            wheels=WheelStore(),
+            resolver=DeltaResolver(
+                SubprocessUv(), folder=cache / "bases", environment=environment, pip=pip, ca_bundle=ca_bundle
+            ),
+            wheels=WheelStore(cache / "wheels", download=HttpDownload(sources, ca_bundle=ca_bundle or pip.cert)),
             layers=LayerStore(cache / "layers"),
             check=EngineCheck(
                 self.engine, endpoints=self._endpoints, wanted=self.settings.verify, progress=self.progress

@@ -381,6 +381,7 @@ class Parts:
         return Workbench(
             settings=self.settings,
             progress=progress,
+            pip_indexes=self._pip_indexes,
             engine=lambda: self.engine,
             registry=lambda: self.registry,
             credentials=self.registry_credentials,

@@ -18,6 +18,13 @@ for folder in ("", "functional", "integration"):
     sys.path.insert(0, str(Path(__file__).parent / folder))
 
 
+def pytest_collection_modifyitems(items):
+    """Keep the tests that share the engine, and the port of local endpoints, in one worker of pytest-xdist."""
+    for item in items:
+        if item.get_closest_marker("docker"):
+            item.add_marker(pytest.mark.xdist_group("docker"))
+
+
 @pytest.fixture(autouse=True)
 def _nobodys_settings(monkeypatch, tmp_path_factory):
     """Hide the configuration of whoever runs the tests."""

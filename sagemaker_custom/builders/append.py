@@ -30,7 +30,7 @@ from sagemaker_custom.builders.choice import why_not_appended
 from sagemaker_custom.builders.lock_fit import check_lock, replaceable, requirement_of
 from sagemaker_custom.builders.promotion import put_final
 from sagemaker_custom.errors import BuildError, NotAppendableError
-from sagemaker_custom.inventory import Inventory
+from sagemaker_custom.inventory import Inventory, Records
 from sagemaker_custom.plan import LABEL_PREFIX, LOCK_LABEL, VERIFIED_LABEL, WHEELS_LABEL, BuildPlan
 from sagemaker_custom.progress import NoProgress, Progress
 from sagemaker_custom.reference import ImageReference
@@ -154,23 +154,25 @@ class AppendBuilder:
         wheels: Sequence[FetchedWheel],
     ) -> tuple[LayerBlob, ...]:
         wanted = tuple(requirement_of(text) for step in _pip_steps(plan) for text in step.packages)
-        removed = self._removed(plan, base, lock) if lock.replaced else {}
+        # They are large, and tell only what vanishes and what that shares with others.
+        records = self._records(plan, base, lock) if lock.replaced else None
         return self._parts.layers.layers(
             wheels,
             inventory,
-            removed=removed,
+            removed={name: records[name] for name in lock.replaced} if records is not None else {},
+            records=records,
             progress=self._progress,
             requested=tuple(requirement.name for requirement in wanted),
             direct=tuple(requirement.name for requirement in wanted if requirement.url),
             most=min(MOST_LAYERS, _MOST_LAYERS - len(base.manifest.layers)),
         )
 
-    def _removed(self, plan: BuildPlan, base: AppendableBase, lock: Lock) -> Mapping[str, tuple[str, ...]]:
+    def _records(self, plan: BuildPlan, base: AppendableBase, lock: Lock) -> Records:
         records = self._parts.inventories.records(base.reference, python=plan.base.python, platform=_platform(plan))
         unknown = [name for name in lock.replaced if name not in records]
         if unknown:
             raise NotAppendableError(f"the base does not say which files belong to {' '.join(unknown)}")
-        return {name: records[name] for name in lock.replaced}
+        return records
 
     def _image(
         self, plan: BuildPlan, base: AppendableBase, lock: Lock, layers: Sequence[LayerBlob], kind: Verification

@@ -82,7 +82,7 @@ class Layers(Protocol):
         progress: Progress,
         requested: Collection[str] = (),
         direct: Collection[str] = (),
-        base_files: Mapping[str, str] | None = None,
+        records: Records | None = None,
         most: int = ...,
     ) -> tuple[LayerBlob, ...]:
         """Return them, lowest first."""

@@ -5,11 +5,16 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from sagemaker.deprecations import renamed_kwargs
 
+from sagemaker_custom.errors import UsageError
+
 _EMPTY = inspect.Parameter.empty
+# extra is as near to extras as 0.91, and image_uri to image as 0.71.
+_NEAR = 0.8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,3 +61,26 @@ def shown_signature(own: Callable[..., Any], of_the_sdk: Callable[..., Any]) -> 
     names = {item.name for item in ours}
     kept = [item for item in theirs if item.name not in names and item not in rest]
     return inspect.Signature([*kept, *ours, *rest])
+
+
+def refuse_misspelt(cls: type, own: type, given: Mapping[str, Any]) -> None:
+    """Tell of ``extra=``: the SDK's estimators take every keyword, so that nobody would miss what it was to do.
+
+    Args:
+        cls: Whose constructor is called.
+        own: The class among its bases whose keywords are not the SDK's.
+        given: The arguments of the call.
+
+    Raises:
+        UsageError: A name that no constructor has is nearly one of ours.
+    """
+    ours = {name for name, item in _parameters(own).items() if item.kind is item.KEYWORD_ONLY}
+    known = ours.union(*(_parameters(base) for base in cls.__mro__ if base is not object))
+    for name in given.keys() - known:
+        if meant := get_close_matches(name, ours, n=1, cutoff=_NEAR):
+            raise UsageError(f"{cls.__name__} has no argument {name!r}", hint=f"did you mean {meant[0]!r}?")
+
+
+def _parameters(cls: type) -> Mapping[str, inspect.Parameter]:
+    constructor: Callable[..., Any] = vars(cls).get("__init__", object)
+    return inspect.signature(constructor).parameters

@@ -125,6 +125,8 @@ class RLDialect(Dialect):
     def asked(self, call: Call) -> Asked:
         """Read what the user asked for."""
         names = [getattr(call.get(name), "value", None) for name in ("toolkit", "framework")]
+        if not any(names) and call.get("image_uri") is None:
+            raise UsageError("neither toolkit nor framework is given", hint="name one of them, or an image_uri")
         return Asked(framework="-".join(filter(None, names)) or self.framework, version=call.get(self.version))
 
     def speaks_of(self, framework: str) -> bool:

@@ -18,7 +18,7 @@ from sagemaker_custom.errors import UsageError
 from sagemaker_custom.image_uris import parse
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.sdk_v2.attached import ATTACHED_IMAGE, JobImage, extras_of, is_still_made
-from sagemaker_custom.sdk_v2.calls import Call, read_call, shown_signature
+from sagemaker_custom.sdk_v2.calls import Call, read_call, refuse_misspelt, shown_signature
 from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, staged, upload_code
 from sagemaker_custom.sdk_v2.dialect import Dialect
 from sagemaker_custom.sdk_v2.images import Extras, ImageArguments, Images
@@ -95,11 +95,12 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
         attached_image = kwargs.pop(ATTACHED_IMAGE, None)
         call = read_call(super().__init__, args, kwargs)
         given = call.given
+        refuse_misspelt(type(self), ExtendedEstimator, given)
+        asked = self._dialect.asked(call)
         image_uri = given.pop("image_uri", None)
         if attached_image:
             extras, replace = extras_of(attached_image, given.get("sagemaker_session"), settings)
             cuda_version = parse(attached_image).cuda_version
-        asked = self._dialect.asked(call)
         self._images = Images(
             ImageArguments(
                 framework=asked.framework,

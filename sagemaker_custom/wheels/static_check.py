@@ -7,7 +7,7 @@ import io
 import posixpath
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from packaging.metadata import parse_email
 from packaging.requirements import InvalidRequirement, Requirement
@@ -85,7 +85,9 @@ def check_metadata(inventory: Inventory, lock: Lock, wheels: Sequence[FetchedWhe
         if there is not None:
             where = "of the wheels" if there.is_new else "in the base"
             problems.append(f"{there.name} {there.version} {where} and {fetched.wheel.version} are both installed")
-        new[name] = _package_of(fetched)
+        package = _package_of(fetched)
+        # Who asked for wheels without what they require has said that it is not needed.
+        new[name] = replace(package, requires=()) if name in lock.without_requirements else package
     problems += _unfit_wheels(inventory, wheels)
     problems += _unfit_pythons(inventory, new)
     environment = marker_environment(inventory)

@@ -41,7 +41,7 @@ class TestWrongUse:
             (CustomTensorFlow, {"framework_version": "9.9"}, "9.9"),
             (CustomSKLearn, {"framework_version": "1.2-1", "py_version": "py311"}, "only supports Python 3"),
             (CustomMXNet, {"extras": ["no-such-recipe"]}, "no recipe 'no-such-recipe'"),
-            (CustomXGBoost, {"colour": "red"}, "colour"),
+            (CustomXGBoost, {"framework_version": "1.7-1", "extra": ["shap"]}, "did you mean 'extras'"),
             (CustomRLEstimator, {"toolkit_version": "0.11.1"}, "toolkit"),
         ],
     )

@@ -89,7 +89,7 @@ def image(docker_engine, tmp_path_factory):
             archive.addfile(entry, io.BytesIO(text.encode()))
     context.seek(0)
     name = f"sagemaker-custom-tests:local-mode-{secrets.token_hex(4)}"
-    docker_engine.images.build(fileobj=context, custom_context=True, tag=name)
+    docker_engine.images.build(fileobj=context, custom_context=True, tag=name, rm=True)
     yield name
     docker_engine.images.remove(name, noprune=True)
 

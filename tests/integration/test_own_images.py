@@ -304,7 +304,7 @@ class TestBaseImage:
         docker_engine.images.get(root).tag(name)
         own = own_image(base_image=name, name="moving")
         before = parts.plan_own(own, local=True, extras=(AptExtra(package="tree"),))
-        docker_engine.images.build(fileobj=BytesIO(f"FROM {root}\nENV MOVED=1\n".encode()), tag=name)
+        docker_engine.images.build(fileobj=BytesIO(f"FROM {root}\nENV MOVED=1\n".encode()), tag=name, rm=True)
 
         after = parts.plan_own(own, local=True, extras=(AptExtra(package="tree"),))
 
