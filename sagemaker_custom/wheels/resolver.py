@@ -38,7 +38,7 @@ _UV_GLIBC = (17, 28, *range(31, 41))
 _MACHINES = ("x86_64", "aarch64")
 _OPTIONS = (
     *("pip", "compile", "--format", "pylock.toml", "--only-binary", ":all:"),
-    *("--no-header", "--no-annotate", "--no-python-downloads"),
+    *("--no-header", "--no-annotate", "--no-python-downloads", "--color", "never"),
 )
 # As pip: the best version of all indexes. With one index it would hide that the index refuses the credentials.
 _ALL_INDEXES = ("--index-strategy", "unsafe-best-match")
