@@ -38,9 +38,10 @@ _UV_GLIBC = (17, 28, *range(31, 41))
 _MACHINES = ("x86_64", "aarch64")
 _OPTIONS = (
     *("pip", "compile", "--format", "pylock.toml", "--only-binary", ":all:"),
-    # As pip: the best version of all indexes, wherever it is.
-    *("--index-strategy", "unsafe-best-match", "--no-header", "--no-annotate", "--no-python-downloads"),
+    *("--no-header", "--no-annotate", "--no-python-downloads", "--color", "never"),
 )
+# As pip: the best version of all indexes. With one index it would hide that the index refuses the credentials.
+_ALL_INDEXES = ("--index-strategy", "unsafe-best-match")
 
 _ALONE = ("--no-deps", "--prerelease", "disallow")
 
@@ -209,6 +210,7 @@ class DeltaResolver:
                 *(*_OPTIONS, "--python", sys.executable, "--python-version", base.inventory.python_version),
                 *("--python-platform", _platform(base.inventory), "--constraints", "constraints.txt"),
                 *(("--no-index",) if sources.no_index else ()),
+                *(_ALL_INDEXES if sources.extra_index_urls else ()),
                 *options,
                 "requirements.txt",
             ]

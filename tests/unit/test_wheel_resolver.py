@@ -211,6 +211,17 @@ class TestConflicts:
         with pytest.raises(NotAppendableError, match=r"^flash-attn has no wheel for Python 3.11.9 on linux/amd64"):
             resolving(FakeUv(no_solution(cause, hint)), "flash-attn")
 
+    def test_older_releases_of_uv_draw_a_tree_and_wrap_lines(self, resolving):
+        said = (
+            "  × No solution found when resolving dependencies:\n  ╰─▶ Because all versions of flash-attn have no\n"
+            "      usable wheels and you require flash-attn, we can conclude that …\n"
+        )
+        with pytest.raises(NotAppendableError, match=r"^flash-attn has no wheel for"):
+            resolving(FakeUv(UvAnswer(code=1, output="", messages=said)), "flash-attn")
+        said = "  × No solution found when resolving dependencies:\n  ╰─▶ Because only numpy<2 is available, …\n"
+        with pytest.raises(NotAppendableError, match=r":\n    Because only numpy<2 is available, …\n"):
+            resolving(FakeUv(UvAnswer(code=1, output="", messages=said)), "numpy>=2")
+
     def test_wheels_for_others(self, resolving):
         cause = "Because ccc==1.0 has no wheels with a matching platform tag (e.g., `manylinux_2_31_x86_64`) and only …"
         with pytest.raises(NotAppendableError, match=r"^ccc has no wheel for"):
