@@ -54,7 +54,8 @@ def _read(layer: LayerBlob) -> Listing:
             f"{layer.path} is damaged: it is not {layer.digest} any more",
             hint="remove it, or the whole cache folder, and try again",
         )
-    with tarfile.open(layer.path, "r|gz") as archive:
+    # "r|gz" would stop after the first of the gzip members that a layer is made of.
+    with gzip.open(layer.path) as unpacked, tarfile.open(fileobj=unpacked, mode="r|") as archive:
         while (entry := archive.next()) is not None:
             stream = archive.extractfile(entry) if entry.isfile() else None
             if stream is not None:
