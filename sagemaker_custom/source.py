@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from rich.filesize import decimal
 
-from sagemaker_custom.archive import Entry, collect, content_digest, copy_tree, script_name, write_tar_gz
+from sagemaker_custom.archive import collect, content_digest, copy_tree, script_name, write_tar_gz
+from sagemaker_custom.digest_cache import DigestCache
+from sagemaker_custom.entry import Entry
 from sagemaker_custom.errors import SourceError
 
 if TYPE_CHECKING:
@@ -23,6 +26,9 @@ logger = logging.getLogger(__name__)
 
 # With network isolation the containers look for the code under this very name.
 _ARCHIVE_NAME = "sourcedir.tar.gz"
+# Fewer are read as fast as their digests would be looked up.
+_MANY_FILES = 100
+_MANY_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,7 +37,7 @@ class SourceBundle:
 
     entries: tuple[Entry, ...]
     digest: str
-    """64 hexadecimal digits: sha256 of the archive before compression."""
+    """64 hexadecimal digits: sha256 over names, permissions and contents."""
     script_name: str | None
     """The entry point in the archive; ``None`` where none was given."""
     size: int
@@ -125,7 +131,11 @@ class UploadedSource:
 
 
 def bundle(
-    entry_point: str | None, source_dir: str | Path | None, dependencies: Sequence[str | Path] = ()
+    entry_point: str | None,
+    source_dir: str | Path | None,
+    dependencies: Sequence[str | Path] = (),
+    *,
+    cache_dir: Path | None = None,
 ) -> SourceBundle:
     """List and hash what is to be packed; nothing is written.
 
@@ -133,17 +143,21 @@ def bundle(
         entry_point: The script; with a ``source_dir``, a path inside it.
         source_dir: A local folder; ``None`` to pack the script alone.
         dependencies: Files and folders to add at the top level.
+        cache_dir: Remembers the digests of files, so that those which did not change are not read again.
 
     Raises:
         SourceError: The code cannot be packed.
     """
     entries = collect(entry_point, source_dir, dependencies)
+    size, files = sum(entry.size for entry in entries), sum(entry.kind == "file" for entry in entries)
+    is_worth_it = size >= _MANY_BYTES or files >= _MANY_FILES
+    cache = DigestCache(_cache_file(cache_dir, source_dir, dependencies)) if cache_dir and is_worth_it else None
     return SourceBundle(
         entries=entries,
-        digest=content_digest(entries),
+        digest=content_digest(entries, cache=cache),
         script_name=script_name(entry_point, source_dir) if entry_point else None,
-        size=sum(entry.size for entry in entries),
-        files=sum(entry.kind == "file" for entry in entries),
+        size=size,
+        files=files,
     )
 
 
@@ -218,6 +232,12 @@ def stage(bundle: SourceBundle, workspace: Path) -> Path:
             hint="free some space there, or let TMPDIR name another folder",
         ) from error
     return target
+
+
+def _cache_file(cache_dir: Path, source_dir: str | Path | None, dependencies: Sequence[str | Path]) -> Path:
+    places = "\0".join(os.path.abspath(place) for place in (source_dir or "", *dependencies))
+    name = hashlib.sha256(os.fsencode(places)).hexdigest()
+    return cache_dir / "sources" / f"{name}.digests"
 
 
 def _has_key(found: ObjectInfo, kms_key: str | None) -> bool:

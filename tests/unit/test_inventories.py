@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import threading
 
 import pytest
 from fakes.base_images import CONDA, conda, config_of, layer, package, push_image
@@ -110,6 +111,51 @@ class TestWhereItIsTakenFrom:
         config = client.image_config(tagged)
         assert oci.labels(config) == {"sagemaker-custom.inventory-of": base.digest}
         assert len(config["rootfs"]["diff_ids"]) == 2
+
+
+class Bar(NoProgress):
+    """Remembers what it was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def step(self, text):
+        self.told.append(text)
+
+    def task(self, text, *, total=None, unit="bytes"):
+        self.told.append((total, unit))
+        return self
+
+    def advance(self, amount):
+        self.told.append(amount)
+
+    def finish(self):
+        self.told.append("finished")
+
+
+class TestProgress:
+    def test_one_bar_for_all_bytes_that_are_read(self, machine):
+        base, bar = machine.push(), Bar()
+        inventories = Inventories(machine.registry.client(), machine.folder, bar)
+        inventories.of(base, python=PYTHON)
+        total = sum(map(len, LAYERS))
+        assert bar.told[:2] == [f"reading what {base} has installed", (total, "bytes")]
+        assert sum(bar.told[2:-1]) == total
+        assert bar.told[-1] == "finished"
+        inventories.of(base, python=PYTHON)
+        assert bar.told[-1] == "finished"
+        assert bar.told.count("finished") == 1
+
+    def test_bar_is_gone_and_no_thread_is_left_after_a_failure(self, machine):
+        bar = Bar()
+        base = machine.push((*LAYERS, b"no gzip"))
+        with pytest.raises(RegistryError):
+            Inventories(machine.registry.client(), machine.folder, bar).of(base, python=PYTHON)
+        assert bar.told[-1] == "finished"
+        for thread in threading.enumerate():
+            if thread.name.startswith("inventory-"):
+                thread.join(10)
+                assert not thread.is_alive()
 
 
 class TestPlatforms:
@@ -259,6 +305,10 @@ class TestWhileItIsMirrored:
         assert [package.name for package in inventories.of(base, python=PYTHON).packages] == ["torch"]
         # The config alone.
         assert machine.registry.count("GET", "/blobs/") == 1
+        # What passed by is not kept in memory for ever.
+        machine.registry.calls.clear()
+        inventories.of(base, python="python3")
+        assert machine.registry.count("GET", "/blobs/") == 1 + len(LAYERS)
 
     def test_only_layers_that_were_there_are_read(self, machine):
         source = Machine(machine.folder / "source")
