@@ -1,8 +1,9 @@
 """A new extended image: wheels appended to a base in the registry, and ``docker build`` with ``docker push``.
 
-``python benchmarks/bench_append.py`` needs a Docker Engine, ``docker-registry`` and a package index. All registries are on
-loopback, so that what is measured is work and no line. The base is the sandbox's stand-in of AWS's PyTorch image, with
-real torch, and layers of data that make it larger than two gigabytes. Both ways install the same package and download it.
+``python benchmarks/bench_append.py`` needs a Docker Engine, ``docker-registry`` and a package index. All registries are
+on loopback, so that what is measured is work and no line. The base is the sandbox's stand-in of AWS's PyTorch image,
+with real torch, and layers of data that make it larger than two gigabytes. Both ways install the same package and
+download it.
 """
 
 from __future__ import annotations
@@ -188,6 +189,7 @@ def rows(runs: list[Run], gigabytes: float) -> list[Row]:
             ours=of("new"),
             theirs=of("docker_cold"),
             at_least=10,
+            chart=True,
         ),
         Row(
             what="the same",
@@ -195,6 +197,7 @@ def rows(runs: list[Run], gigabytes: float) -> list[Row]:
             ours=of("new"),
             theirs=of("docker_warm"),
             at_least=3,
+            chart=True,
         ),
         Row(
             what="second image that shares its wheels",
@@ -202,6 +205,7 @@ def rows(runs: list[Run], gigabytes: float) -> list[Row]:
             ours=of("second"),
             theirs=of("new"),
             below=1,
+            chart=True,
             note=f"{of('second_sent'):,.0f} bytes are uploaded besides the manifest: the config",
         ),
         Row(
@@ -210,6 +214,7 @@ def rows(runs: list[Run], gigabytes: float) -> list[Row]:
             ours=of("first"),
             theirs=of("docker_first"),
             at_least=5,
+            chart=True,
         ),
         Row(
             what="bytes sent",

@@ -1,4 +1,4 @@
-"""What a benchmark measured → ``benchmarks/results/NAME.json``, which ``report.py`` makes the table and the chart of."""
+"""What a benchmark measured → ``benchmarks/results/NAME.json``, of which ``report.py`` makes a table and a chart."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ class Row:
     below: float | None = None
     """``ours`` itself may not exceed it."""
     note: str = ""
+    chart: bool = False
+    """Whether it is drawn as well."""
 
     @property
     def ratio(self) -> float:

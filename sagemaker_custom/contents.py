@@ -89,9 +89,7 @@ def chunks(entry: Entry) -> Iterator[bytes]:
         raise _changed(entry)
 
 
-def _in_order(
-    batches: Iterable[Sequence[Entry]], work: Callable[[Sequence[Entry]], _Result]
-) -> Iterator[_Result]:
+def _in_order(batches: Iterable[Sequence[Entry]], work: Callable[[Sequence[Entry]], _Result]) -> Iterator[_Result]:
     waiting: deque[Future[_Result]] = deque()
     with ThreadPoolExecutor(_READERS, thread_name_prefix="source") as pool:
         try:
