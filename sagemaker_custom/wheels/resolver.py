@@ -149,7 +149,9 @@ class DeltaResolver:
             is_known = package.name in before or any(offer.filename in of_base for offer in package.wheels)
             if not is_known and not _is_same(base.installed.get(package.name), package.version):
                 offer = _best(package, base, group)
-                added[package.name] = _locked(package, offer, None if package.is_direct else sources.only_index)
+                added[package.name] = _locked(
+                    package, offer, None if package.is_direct else sources.index_of(offer.url)
+                )
 
         def exists(requirement: Requirement, *, as_wheel: bool) -> bool:
             options = (*_LISTED, *(_WHEELS if as_wheel else ()))
