@@ -15,11 +15,11 @@ from contextlib import ExitStack
 from pathlib import Path
 from statistics import median
 
+from fakes.base_images import CONDA, archive, conda, config_of, layer, package, push_image
+from fakes.tiny_wheels import make_wheel
 from places import account, client, padding_files, plan_for
 from results import Row, save
 
-from fakes.base_images import CONDA, archive, conda, config_of, layer, package, push_image
-from fakes.tiny_wheels import make_wheel
 from sagemaker_custom.reference import ImageReference, digest_of
 from sagemaker_custom.sandbox.registry import LocalRegistry
 
