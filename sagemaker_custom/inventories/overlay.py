@@ -66,14 +66,13 @@ def overlay(layers: Iterable[LayerFacts]) -> ImageTree:
     """
     placed: dict[str, _Placed] = {}
     for number, layer in enumerate(layers):
-        below = dict(placed)
         for path in _gone(placed, layer):
             del placed[path]
         for path, found in layer.kept.items():
             # A path through a link of a layer below is followed, unless this layer has a folder in its place.
             real = _beside(placed, path)
             if isinstance(found, HardLink):
-                linked = placed.get(_beside(placed, found.target)) or below.get(_beside(below, found.target))
+                linked = placed.get(_beside(placed, found.target))
                 found = linked.found if linked else KeptFile()  # noqa: PLW2901
             placed[real] = _Placed(found, number)
     return ImageTree(placed)

@@ -14,9 +14,10 @@ from sagemaker_custom.spec import redacted
 from sagemaker_custom.wheels.uv import NO_SOLUTION, UvAnswer
 
 _HEADLINE = "No solution found when resolving dependencies"
+# Releases before 0.11 draw a tree, and wrap its lines.
+_DRAWN = re.compile("[×╰─▶├│]+")
 _WORD = re.compile(r"(?<![\w./-])[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
 _NO_WHEEL = re.compile(r"([A-Za-z0-9][\w.-]*?)(?:\[[^\]]*\])?(?:[=<>!~]\S*)? ha(?:s|ve) no (?:usable )?wheels")
-_NO_BUILD = "building from source is disabled"
 _UNREACHED = ("was not found in the package registry", "was not found in the provided package locations")
 _MOST_LINES = 12
 
@@ -49,16 +50,16 @@ def error_of(answer: UvAnswer, situation: Situation) -> BuildError:
             f"uv could not look for {situation.asked}:{_indented(said)}",
             hint="check the settings pip_index_url and pip_extra_index_urls, and pip's own: pip config list",
         )
-    cause = said.partition(_HEADLINE)[2].strip().removeprefix("cause:").strip()
+    cause = _DRAWN.sub("", said.partition(_HEADLINE)[2]).strip(": \n").removeprefix("cause:").strip()
     pinned = _pinned(cause, situation)
-    if any(text in cause for text in _UNREACHED) and not pinned:
+    if any(text in _joined(cause) for text in _UNREACHED) and not pinned:
         return BuildError(
             f"a package is on no index that was asked, for {situation.asked}:{_indented(cause)}",
-            hint="check its name, and the settings pip_index_url and pip_extra_index_urls",
+            hint="check its name, and the settings pip_index_url and pip_extra_index_urls with their credentials",
         )
     if pinned:
         return _conflict(cause, pinned, situation)
-    without = sorted({canonicalize_name(name) for name in _NO_WHEEL.findall(cause)})
+    without = sorted({canonicalize_name(name) for name in _NO_WHEEL.findall(_joined(cause))})
     if without:
         return NotAppendableError(
             f"{' '.join(without)} has no wheel for {situation.target}",
@@ -94,9 +95,8 @@ def _conflict(cause: str, pinned: Mapping[str, str], situation: Situation) -> No
     )
 
 
-def lacks_wheels(messages: str) -> bool:
-    """Tell whether uv found versions that have no wheel, or none that fits."""
-    return _HEADLINE in messages and (_NO_WHEEL.search(messages) is not None or _NO_BUILD in messages)
+def _joined(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _indented(text: str) -> str:

@@ -54,11 +54,12 @@ def _read(layer: LayerBlob) -> Listing:
             f"{layer.path} is damaged: it is not {layer.digest} any more",
             hint="remove it, or the whole cache folder, and try again",
         )
-    with tarfile.open(layer.path, "r|gz") as archive:
+    # tarfile's own streaming of gzip ends after the first member, and layers have many.
+    with gzip.open(layer.path) as stream, tarfile.open(fileobj=stream, mode="r|") as archive:
         while (entry := archive.next()) is not None:
-            stream = archive.extractfile(entry) if entry.isfile() else None
-            if stream is not None:
-                _add(found, f"/{entry.name}", stream)
+            content = archive.extractfile(entry) if entry.isfile() else None
+            if content is not None:
+                _add(found, f"/{entry.name}", content)
             # tarfile keeps every header otherwise.
             cast("Any", archive).members = []
     return found

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import os
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -12,8 +13,6 @@ import platformdirs
 
 from sagemaker_custom.errors import SettingsError
 
-# As pip does it: what "install" says counts more than what "global" says.
-_SECTIONS = ("global", "install")
 _DISABLED = ("", "0", "false", "no", "off")
 
 
@@ -42,12 +41,15 @@ def read_pip_configuration(environment: Mapping[str, str], files: Iterable[Path]
         SettingsError: A file cannot be read.
     """
     values: dict[str, str] = {}
-    for path in files:
-        values |= _read(path)
-    for name, value in environment.items():
-        # An empty variable is one that is not set.
-        if name.startswith("PIP_") and value:
-            values[name.removeprefix("PIP_").lower().replace("_", "-")] = value
+    parsers = [parser for path in files if (parser := _read(path)) is not None]
+    # What a file says for "install" counts more than what any file says for all commands.
+    for section in ("global", "install"):
+        for parser in parsers:
+            if parser.has_section(section):
+                values |= {_normal(name): value for name, value in parser.items(section)}
+    # An empty variable is one that is not set.
+    given = {name: value for name, value in environment.items() if name.startswith("PIP_") and value}
+    values |= {_normal(name.removeprefix("PIP_")): value for name, value in given.items()}
     return PipConfiguration(
         index_url=values.get("index-url"),
         extra_index_urls=tuple(values.get("extra-index-url", "").split()),
@@ -65,11 +67,11 @@ def configuration_files(environment: Mapping[str, str]) -> tuple[Path, ...]:
 
 def _places(environment: Mapping[str, str]) -> Iterator[Path]:
     given = environment.get("PIP_CONFIG_FILE")
-    if given == "/dev/null":
+    if given == os.devnull:
         return
     name = "pip.ini" if sys.platform == "win32" else "pip.conf"
     dirs = platformdirs.PlatformDirs("pip", appauthor=False, roaming=True, multipath=True)
-    yield from (Path(folder, name) for folder in reversed(dirs.site_config_dir.split(":")))
+    yield from (Path(folder, name) for folder in reversed(dirs.site_config_dir.split(os.pathsep)))
     if sys.platform != "win32":
         yield Path("/etc", name)
     yield Path.home() / ("pip" if sys.platform == "win32" else ".pip") / name
@@ -79,12 +81,16 @@ def _places(environment: Mapping[str, str]) -> Iterator[Path]:
         yield Path(given)
 
 
-def _read(path: Path) -> dict[str, str]:
+def _normal(name: str) -> str:
+    return name.lower().replace("_", "-")
+
+
+def _read(path: Path) -> configparser.RawConfigParser | None:
     parser = configparser.RawConfigParser()
     try:
         text = path.read_text(encoding="utf-8")
     except OSError:
-        return {}
+        return None
     try:
         parser.read_string(text, str(path))
     except configparser.Error as error:
@@ -92,9 +98,4 @@ def _read(path: Path) -> dict[str, str]:
             f"pip's configuration {str(path)!r} cannot be read: {error.message.splitlines()[0]}",
             hint="see what pip says of it: pip config list",
         ) from error
-    return {
-        name.lower().replace("_", "-"): value
-        for section in _SECTIONS
-        if parser.has_section(section)
-        for name, value in parser.items(section)
-    }
+    return parser

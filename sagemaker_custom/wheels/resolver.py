@@ -37,12 +37,15 @@ from sagemaker_custom.wheels.uv import NO_SOLUTION, Uv, UvAnswer
 _UV_GLIBC = (17, 28, *range(31, 41))
 _MACHINES = ("x86_64", "aarch64")
 _OPTIONS = (
-    *("pip", "compile", "--format", "pylock.toml", "--only-binary", ":all:"),
-    # As pip: the best version of all indexes, wherever it is.
-    *("--index-strategy", "unsafe-best-match", "--no-header", "--no-annotate", "--no-python-downloads"),
+    *("pip", "compile", "--format", "pylock.toml"),
+    *("--no-header", "--no-annotate", "--no-python-downloads", "--color", "never"),
 )
+# As pip: the best version of all indexes. With one index it would hide that the index refuses the credentials.
+_ALL_INDEXES = ("--index-strategy", "unsafe-best-match")
 
-_ALONE = ("--no-deps", "--prerelease", "disallow")
+_WHEELS = ("--only-binary", ":all:")
+# The list of releases is in uv's cache by then; and what may not be downloaded cannot be built.
+_LISTED = ("--no-deps", "--prerelease", "disallow", "--offline")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -144,14 +147,17 @@ class DeltaResolver:
         of_base = attempt.metadata.filenames
         for package in read_pylock(attempt.answer.output):
             is_known = package.name in before or any(offer.filename in of_base for offer in package.wheels)
-            if not is_known and base.installed.get(package.name) != package.version:
+            if not is_known and not _is_same(base.installed.get(package.name), package.version):
                 offer = _best(package, base, group)
-                added[package.name] = _locked(package, offer, None if package.is_direct else sources.only_index)
-        check_newer(
-            group.wanted,
-            {name: wheel.version for name, wheel in added.items()},
-            lambda newer: self._run(base, sources, [str(newer)], group.constraints, *_ALONE),
-        )
+                added[package.name] = _locked(
+                    package, offer, None if package.is_direct else sources.index_of(offer.url)
+                )
+
+        def exists(requirement: Requirement, *, as_wheel: bool) -> bool:
+            options = (*_LISTED, *(_WHEELS if as_wheel else ()))
+            return self._run(base, sources, [str(requirement)], group.constraints, *options).code == 0
+
+        check_newer(group.wanted, {name: wheel.version for name, wheel in added.items()}, exists)
         return added
 
     def _attempt(self, group: Group, base: _Base, before: Mapping[str, LockedWheel], sources: Sources) -> _Attempt:
@@ -188,7 +194,7 @@ class DeltaResolver:
             held=base.held,
             family=family,
         )
-        options = ("--no-deps",) if group.first.no_deps else ()
+        options = (*_WHEELS, *(("--no-deps",) if group.first.no_deps else ()))
         answer = self._run(base, sources, requirements, constraints, *options)
         return _Attempt(answer=answer, metadata=metadata, situation=situation)
 
@@ -203,17 +209,22 @@ class DeltaResolver:
         # Nobody else may read the folder: constraints may hold credentials.
         with tempfile.TemporaryDirectory(prefix="sagemaker-custom-") as name:
             folder = Path(name)
-            (folder / "requirements.txt").write_text("\n".join(requirements) + "\n", encoding="utf-8")
-            (folder / "constraints.txt").write_text("\n".join(constraints) + "\n", encoding="utf-8")
+            _write(folder / "requirements.txt", requirements)
+            _write(folder / "constraints.txt", constraints)
             arguments = [
                 *(*_OPTIONS, "--python", sys.executable, "--python-version", base.inventory.python_version),
                 *("--python-platform", _platform(base.inventory), "--constraints", "constraints.txt"),
                 *(("--no-index",) if sources.no_index else ()),
+                *(_ALL_INDEXES if sources.extra_index_urls else ()),
                 *options,
                 "requirements.txt",
             ]
             variables = sources.variables(self._environment, self._ca_bundle)
             return self._uv.run(arguments, folder=folder, environment=variables)
+
+
+def _write(path: Path, lines: Sequence[str]) -> None:
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
 def _base(inventory: Inventory, steps: Sequence[PipStep], held: Sequence[str], replace: Sequence[str]) -> _Base:
@@ -256,6 +267,13 @@ def _outdated(group: Group, base: _Base) -> list[str]:
         if wanted.requirement.url or not wanted.requirement.specifier.contains(version, prereleases=True):
             found.append(wanted.name)
     return found
+
+
+def _is_same(there: str | None, version: str) -> bool:
+    try:
+        return there is not None and Version(there) == Version(version)
+    except InvalidVersion:
+        return False
 
 
 def _check_urls(group: Group, base: _Base) -> None:

@@ -125,11 +125,11 @@ def test_nothing_is_left_in_the_engine_by_running_it(bench):
 
 def test_replaced_package_is_gone_and_the_new_one_is_there(bench):
     old = bench.installed(bench.build("append", bench.plan(("pip:einops==0.8.1",)), policy="if-missing"))
-    wanted = "2.32.3" if old["requests"] != "2.32.3" else "2.32.2"
-    plan = bench.plan((f"pip:requests=={wanted}",), replace=["requests"])
+    wanted = "3.2.1" if old["networkx"] != "3.2.1" else "3.1"
+    plan = bench.plan((f"pip:networkx=={wanted}",), replace=["networkx"])
     image = bench.build("append", plan, policy="if-missing", verify="run")
-    program = "import glob, os, requests; print(requests.__version__); d = os.path.dirname(requests.__path__[0])\n"
-    program += "print(len(glob.glob(d + '/requests-*.dist-info')))"
+    program = "import glob, os, networkx; print(networkx.__version__); d = os.path.dirname(networkx.__path__[0])\n"
+    program += "print(len(glob.glob(d + '/networkx-*.dist-info')))"
     assert bench.run(image, plan.base.python, "-c", program).split() == [wanted, "1"]
 
 

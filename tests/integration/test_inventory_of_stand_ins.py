@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import secrets
+from contextlib import contextmanager
 
 import pytest
 from registry_process import running_registry
@@ -61,15 +62,17 @@ def stand_ins(docker_engine, tmp_path_factory, ca_bundle):
     return StandIns(docker_engine, tmp_path_factory.mktemp("wheels"), settings, NoProgress())
 
 
-def pushed(engine, image, registry) -> ImageReference:
+@contextmanager
+def pushed(engine, image, registry):
+    """Push an image, which has a name in the engine as long as it is needed."""
     name = f"{registry.host}/{secrets.token_hex(4)}"
     engine.images.get(image).tag(name, "1")
     try:
         said = list(engine.api.push(name, "1", stream=True, decode=True))
+        assert not [line for line in said if "error" in line]
+        yield ImageReference.parse(f"{name}:1")
     finally:
-        engine.images.remove(f"{name}:1", noprune=True)
-    assert not [line for line in said if "error" in line]
-    return ImageReference.parse(f"{name}:1")
+        engine.images.remove(f"{name}:1")
 
 
 def client_for(registry) -> RegistryClient:
@@ -101,29 +104,36 @@ def assert_same(engine, image, python, inventories, base):
 
 def test_of_torch_while_it_is_mirrored(docker_engine, stand_ins, registry, tmp_path):
     image = stand_ins.ensure(PYTORCH_TRAINING)
-    source, client = pushed(docker_engine, image, registry), client_for(registry)
     target = ImageReference.parse(f"{registry.host}/sagemaker-custom-pytorch:base")
+    client = client_for(registry)
     inventories = Inventories(client, tmp_path, NoProgress())
-    base = mirror_image(
-        source, target, source_registry=client, target_registry=client, progress=NoProgress(), watch=inventories.watch
-    ).reference
+    with pushed(docker_engine, image, registry) as source:
+        base = mirror_image(
+            source,
+            target,
+            source_registry=client,
+            target_registry=client,
+            progress=NoProgress(),
+            watch=inventories.watch,
+        ).reference
     inventory = assert_same(docker_engine, image, "/opt/conda/bin/python", inventories, base)
     assert {"torch", "numpy", "sagemaker-training"} <= {package.normalised_name for package in inventory.packages}
 
 
 @pytest.fixture(scope="module")
-def changed(docker_engine, stand_ins):
+def changed(docker_engine, stand_ins, registry):
+    """Yield the image's id and where it is in the registry."""
     dockerfile = CHANGES.format(parent=stand_ins.ensure(PYTHON))
     image, _ = docker_engine.images.build(fileobj=io.BytesIO(dockerfile.encode()), rm=True)
-    yield image.id
-    docker_engine.api.remove_image(image.id, noprune=False)
+    with pushed(docker_engine, image.id, registry) as base:
+        yield image.id, base
 
 
 @pytest.mark.parametrize("python", ["/opt/conda/bin/python", "/usr/bin/python3", "/opt/venv/bin/python"])
 def test_of_an_image_whose_packages_were_changed(docker_engine, changed, registry, tmp_path, python):
-    base = pushed(docker_engine, changed, registry)
+    image, base = changed
     inventories = Inventories(client_for(registry), tmp_path, NoProgress())
-    inventory = assert_same(docker_engine, changed, python, inventories, base)
+    inventory = assert_same(docker_engine, image, python, inventories, base)
     versions = {package.normalised_name: package.version for package in inventory.packages}
     if python == "/opt/conda/bin/python":
         assert (versions["demo-pkg"], versions["own"]) == ("2.0", "3")

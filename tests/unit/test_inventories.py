@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import logging
+import threading
 
 import pytest
 from fakes.base_images import CONDA, conda, config_of, layer, package, push_image
@@ -112,6 +113,51 @@ class TestWhereItIsTakenFrom:
         assert len(config["rootfs"]["diff_ids"]) == 2
 
 
+class Bar(NoProgress):
+    """Remembers what it was told."""
+
+    def __init__(self):
+        self.told = []
+
+    def step(self, text):
+        self.told.append(text)
+
+    def task(self, text, *, total=None, unit="bytes"):
+        self.told.append((total, unit))
+        return self
+
+    def advance(self, amount):
+        self.told.append(amount)
+
+    def finish(self):
+        self.told.append("finished")
+
+
+class TestProgress:
+    def test_one_bar_for_all_bytes_that_are_read(self, machine):
+        base, bar = machine.push(), Bar()
+        inventories = Inventories(machine.registry.client(), machine.folder, bar)
+        inventories.of(base, python=PYTHON)
+        total = sum(map(len, LAYERS))
+        assert bar.told[:2] == [f"reading what {base} has installed", (total, "bytes")]
+        assert sum(bar.told[2:-1]) == total
+        assert bar.told[-1] == "finished"
+        inventories.of(base, python=PYTHON)
+        assert bar.told[-1] == "finished"
+        assert bar.told.count("finished") == 1
+
+    def test_bar_is_gone_and_no_thread_is_left_after_a_failure(self, machine):
+        bar = Bar()
+        base = machine.push((*LAYERS, b"no gzip"))
+        with pytest.raises(RegistryError):
+            Inventories(machine.registry.client(), machine.folder, bar).of(base, python=PYTHON)
+        assert bar.told[-1] == "finished"
+        for thread in threading.enumerate():
+            if thread.name.startswith("inventory-"):
+                thread.join(10)
+                assert not thread.is_alive()
+
+
 class TestPlatforms:
     @pytest.mark.parametrize("media_type", [oci.OCI_MANIFEST, oci.DOCKER_MANIFEST])
     def test_index_gives_the_image_of_the_platform(self, machine, media_type):
@@ -176,10 +222,10 @@ class TestDamage:
         [
             b"",
             b"no gzip",
-            gzip.compress(b"no json"),
-            gzip.compress(b"[]"),
-            gzip.compress(b'{"format": 99}'),
-            gzip.compress(b'{"format": 1}')[:-4],
+            gzip.compress(b"no json", mtime=0),
+            gzip.compress(b"[]", mtime=0),
+            gzip.compress(b'{"format": 99}', mtime=0),
+            gzip.compress(b'{"format": 1}', mtime=0)[:-4],
         ],
     )
     def test_file_that_is_damaged_is_written_anew(self, machine, content):
@@ -259,6 +305,10 @@ class TestWhileItIsMirrored:
         assert [package.name for package in inventories.of(base, python=PYTHON).packages] == ["torch"]
         # The config alone.
         assert machine.registry.count("GET", "/blobs/") == 1
+        # What passed by is not kept in memory for ever.
+        machine.registry.calls.clear()
+        inventories.of(base, python="python3")
+        assert machine.registry.count("GET", "/blobs/") == 1 + len(LAYERS)
 
     def test_only_layers_that_were_there_are_read(self, machine):
         source = Machine(machine.folder / "source")
@@ -273,7 +323,7 @@ class TestWhileItIsMirrored:
 
     def test_layer_that_cannot_be_read_does_not_hinder_the_mirror(self, machine, caplog):
         source = Machine(machine.folder / "source")
-        pushed = source.push((*LAYERS, b"no gzip", gzip.compress(b"no tar" * 999)), SOURCE)
+        pushed = source.push((*LAYERS, b"no gzip", gzip.compress(b"no tar" * 999, mtime=0)), SOURCE)
         caplog.set_level(logging.INFO)
         base = self.mirror(source.registry, machine.registry, machine.inventories().watch)
         assert base.digest == pushed.digest

@@ -6,6 +6,7 @@ import gzip
 import io
 import itertools
 import tarfile
+import tracemalloc
 import zlib
 
 import pytest
@@ -78,7 +79,13 @@ class TestTar:
         content = archive({path: "x"}, form=tarfile.USTAR_FORMAT)
         assert entries_of(content) == [(path, "file", "", b"x")]
 
-    def test_name_and_size_in_a_global_header(self):
+    def test_times_of_gnu_are_no_part_of_a_name(self):
+        block = bytearray(tarfile.TarInfo("name").tobuf(tarfile.GNU_FORMAT))
+        block[345:369] = b"14370000000\0" * 2
+        block[148:156] = f"{sum(block) - sum(block[148:156]) + 256:06o}\0 ".encode()
+        assert entries_of(bytes(block)) == [("name", "file", "", b"")]
+
+    def test_target_in_a_global_header(self):
         buffer = io.BytesIO()
         with tarfile.open(fileobj=buffer, mode="w", pax_headers={"comment": "x", "linkpath": "elsewhere"}) as tar:
             entry = tarfile.TarInfo("l")
@@ -217,7 +224,18 @@ class TestGzip:
         assert sum(sizes) == 20 * PIECE
         assert max(sizes) <= PIECE
 
-    @pytest.mark.parametrize("content", [b"PK\3\4 this is no gzip", b"\x28\xb5\x2f\xfd zstd"])
+    def test_memory_does_not_grow_with_the_files(self):
+        content = gzip.compress(archive({"/big": bytes(48_000_000), "/pyvenv.cfg": "x"}), compresslevel=1)
+        tracemalloc.start()
+        try:
+            facts = scan_layer([content[place : place + 65536] for place in range(0, len(content), 65536)])
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert text_at(facts, "/pyvenv.cfg") == "x"
+        assert peak < 4_000_000
+
+    @pytest.mark.parametrize("content", [b"PK\3\4 this is no gzip", b"\x28\xb5\x2f\xfd this is zstd"])
     def test_what_is_not_gzip_is_refused(self, content):
         with pytest.raises(RegistryError, match=r"^this is not a gzip file: "):
             scan_layer([content])

@@ -126,7 +126,9 @@ class TestLinks:
 
     def test_hard_link_reaches_a_layer_below_but_not_what_this_layer_removed_before(self):
         below = {"/a/pyvenv.cfg": "x"}
-        assert tree_of(below, {"/b/pyvenv.cfg": Hard("/a/pyvenv.cfg")}).text("/b/pyvenv.cfg") == "x"
+        link = {"/b/pyvenv.cfg": Hard("/a/pyvenv.cfg")}
+        assert tree_of(below, link).text("/b/pyvenv.cfg") == "x"
+        assert tree_of(below, {"/.wh.a": b"", **link}).text("/b/pyvenv.cfg") == ""
 
     def test_hard_link_to_what_was_not_kept_is_a_file_of_which_nothing_is_known(self):
         assert tree_of({"/b/pyvenv.cfg": Hard("/elsewhere")}).text("/b/pyvenv.cfg") == ""
