@@ -150,8 +150,9 @@ def bundle(
     """
     entries = collect(entry_point, source_dir, dependencies)
     size, files = sum(entry.size for entry in entries), sum(entry.kind == "file" for entry in entries)
-    is_worth_it = size >= _MANY_BYTES or files >= _MANY_FILES
-    cache = DigestCache(_cache_file(cache_dir, source_dir or entry_point, dependencies)) if cache_dir and is_worth_it else None
+    cache = None
+    if cache_dir and (size >= _MANY_BYTES or files >= _MANY_FILES):
+        cache = DigestCache(_cache_file(cache_dir, source_dir or entry_point, dependencies))
     return SourceBundle(
         entries=entries,
         digest=content_digest(entries, cache=cache),
