@@ -11,6 +11,7 @@ import stat
 import tempfile
 from contextlib import suppress
 from dataclasses import replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Entry", "collect", "content_digest", "copy_tree", "script_name", "write_tar_gz"]
 
 _MOST_NAMES_SHOWN = 3
+_by_name = attrgetter("name")
 
 
 def collect(
@@ -148,10 +150,6 @@ def copy_tree(entries: Iterable[Entry], target: Path, *, digest: str | None = No
         raise
 
 
-def _by_name(entry: Entry) -> str:
-    return entry.name
-
-
 def _absolute(path: str | Path) -> Path:
     # Path.resolve() would also follow symlinks, and thereby change the name of a dependency.
     return Path(os.path.abspath(path))  # noqa: PTH100
@@ -179,7 +177,7 @@ def _folder_entries(root: Path, prefix: str = "") -> list[Entry]:
     return [_entry(prefix + found.name, found.path, found.info) for found in walk(root)]
 
 
-def _entry(name: str, path: Path, info: os.stat_result) -> Entry:
+def _entry(name: str, path: str | Path, info: os.stat_result) -> Entry:
     if stat.S_ISDIR(info.st_mode):
         return Entry(name=name, path=path, kind="directory")
     executable = bool(info.st_mode & stat.S_IXUSR)
@@ -252,12 +250,12 @@ def _nearest(name: str, names: list[str], folder: Path) -> str:
 
 def _listing_digest(tree: Iterable[Entry], contents: Iterable[bytes]) -> str:
     # Each line says how long its name is, so that no name can look like the beginning of another entry.
-    listing, of_files = hashlib.sha256(b"sagemaker-custom source 2\n"), iter(contents)
+    lines, of_files = [b"sagemaker-custom source 2\n"], iter(contents)
     for entry in tree:
         name = entry.name.encode("utf-8", "surrogateescape")
-        content = next(of_files).hex() if entry.kind == "file" else "-"
-        listing.update(b"%o %s %d " % (entry.mode, content.encode(), len(name)) + name + b"\n")
-    return listing.hexdigest()
+        content = next(of_files) if entry.kind == "file" else b""
+        lines.append(b"%o %s %d %s\n" % (entry.mode, content.hex().encode(), len(name), name))
+    return hashlib.sha256(b"".join(lines)).hexdigest()
 
 
 def _check_unchanged(now: str, digest: str | None) -> None:

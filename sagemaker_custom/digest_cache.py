@@ -11,19 +11,20 @@ import logging
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sagemaker_custom.contents import FileDigest
-from sagemaker_custom.entry import Entry, Stamp
+from sagemaker_custom.entry import Entry
 
 logger = logging.getLogger(__name__)
 
 _FORMAT = 1
 # A file can be written twice within one tick of its file system's clock, and have one stamp for two contents. What was
-# read so soon after its last change is read again next time. FAT counts in two seconds, which is the longest tick.
+# read so soon after its last change is read again next time. FAT's tick is the longest, of two seconds.
 _TICK_NS = 2_000_000_000
 _MOST_FILES_KEPT = 64
 
@@ -33,11 +34,13 @@ class DigestCache:
 
     Args:
         path: Where it is kept. Each tree needs one of its own; several processes may use it at once.
+        clock: Now, in nanoseconds since 1970. Files are read after this object was made.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, clock: Callable[[], int] = time.time_ns) -> None:
         self._path = path
         self._known = _read(path)
+        self._settled_before = clock() - _TICK_NS
 
     def get(self, entry: Entry) -> bytes | None:
         """Return the sha256 of a file if the file is the one that was read."""
@@ -53,8 +56,11 @@ class DigestCache:
             entries: The whole tree.
             found: Name → digest, of those that were not known.
         """
-        fresh = {name: _record(digest, digest.stamp) for name, digest in found.items() if digest.stamp is not None}
-        known = self._known | {name: record for name, record in fresh.items() if record is not None}
+        known = self._known | {
+            name: [*digest.stamp, digest.sha256.hex()]
+            for name, digest in found.items()
+            if digest.stamp is not None and max(digest.stamp.mtime_ns, digest.stamp.ctime_ns) < self._settled_before
+        }
         wanted = {entry.name: known[entry.name] for entry in entries if entry.name in known}
         if wanted == self._known:
             return
@@ -62,12 +68,6 @@ class DigestCache:
             _write(self._path, wanted)
         except OSError as error:
             logger.debug("digests of source files are not remembered in %s: %s", self._path, error)
-
-
-def _record(digest: FileDigest, stamp: Stamp) -> list[Any] | None:
-    if max(stamp.mtime_ns, stamp.ctime_ns) + _TICK_NS > digest.read_at_ns:
-        return None
-    return [*stamp, digest.sha256.hex()]
 
 
 def _read(path: Path) -> dict[str, list[Any]]:

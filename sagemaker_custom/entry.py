@@ -40,7 +40,7 @@ class Entry:
 
     name: str
     """Path in the archive, with ``/`` between its parts."""
-    path: Path
+    path: str | Path
     """Where the content is; a symlink stands for what it points to."""
     kind: Literal["file", "directory"] = "file"
     size: int = 0

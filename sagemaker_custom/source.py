@@ -150,8 +150,9 @@ def bundle(
     """
     entries = collect(entry_point, source_dir, dependencies)
     size, files = sum(entry.size for entry in entries), sum(entry.kind == "file" for entry in entries)
-    is_worth_it = size >= _MANY_BYTES or files >= _MANY_FILES
-    cache = DigestCache(_cache_file(cache_dir, source_dir, dependencies)) if cache_dir and is_worth_it else None
+    cache = None
+    if cache_dir and (size >= _MANY_BYTES or files >= _MANY_FILES):
+        cache = DigestCache(_cache_file(cache_dir, source_dir or entry_point, dependencies))
     return SourceBundle(
         entries=entries,
         digest=content_digest(entries, cache=cache),
@@ -234,10 +235,9 @@ def stage(bundle: SourceBundle, workspace: Path) -> Path:
     return target
 
 
-def _cache_file(cache_dir: Path, source_dir: str | Path | None, dependencies: Sequence[str | Path]) -> Path:
-    places = "\0".join(os.path.abspath(place) for place in (source_dir or "", *dependencies))
-    name = hashlib.sha256(os.fsencode(places)).hexdigest()
-    return cache_dir / "sources" / f"{name}.digests"
+def _cache_file(cache_dir: Path, code: str | Path | None, dependencies: Sequence[str | Path]) -> Path:
+    places = "\0".join(str(Path(place).absolute()) for place in (code or "", *dependencies))
+    return cache_dir / "sources" / f"{hashlib.sha256(os.fsencode(places)).hexdigest()}.digests"
 
 
 def _has_key(found: ObjectInfo, kms_key: str | None) -> bool:

@@ -24,7 +24,8 @@ class Found:
 
     name: str
     """Path relative to the root, with ``/`` between its parts."""
-    path: Path
+    path: str
+    """No ``Path``, which takes longer to make than the file system takes to answer."""
     info: os.stat_result
     """Of what the path leads to; a symlink is never seen as such."""
 
@@ -53,7 +54,7 @@ def walk(root: Path) -> Iterator[Found]:
             if item.is_dir():
                 lineage = (*folder.lineage, _identity(item.stat()))
                 pending.append(_Folder(path=item.path, name=name, rules=rules, lineage=lineage))
-            yield Found(name=name, path=Path(item.path), info=item.stat())
+            yield Found(name=name, path=item.path, info=item.stat())
     if problems:
         raise _unpackable(problems, root)
 

@@ -19,7 +19,7 @@ from sagemaker_custom.image_uris import parse
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.sdk_v2.attached import ATTACHED_IMAGE, JobImage, extras_of, is_still_made
 from sagemaker_custom.sdk_v2.calls import Call, read_call, refuse_misspelt, shown_signature
-from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, staged, upload_code
+from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, check_code, staged, upload_code
 from sagemaker_custom.sdk_v2.dialect import Dialect
 from sagemaker_custom.sdk_v2.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES, LOCAL_ROLE, CustomLocalSession
@@ -250,14 +250,14 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
     def _prepare_for_training(self, job_name: str | None = None) -> None:
         # Tuners and processors come by here too.
         if not self.git_config:
-            bundle_of(self)
+            check_code(self)
         self.provide_image()
         session = self.sagemaker_session
         if not (isinstance(session, CustomLocalSession) and session.uses_local_code):
             super()._prepare_for_training(job_name)
             return
         with _cloned(self):
-            code = bundle_of(self)
+            code = bundle_of(self, cache_dir=self._images.cache_dir)
             if code is None:
                 super()._prepare_for_training(job_name)
                 return
@@ -307,7 +307,7 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
         return super()._model_entry_point()
 
     def _stage_user_code_in_s3(self) -> UploadedCode:
-        code = bundle_of(self)
+        code = bundle_of(self, cache_dir=self._images.cache_dir)
         return super()._stage_user_code_in_s3() if code is None else upload_code(self, code, self._images)
 
 

@@ -233,7 +233,7 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
 
     def _code(self) -> SourceBundle | None:
         local = is_local_folder(self.source_dir) and not getattr(self, "git_config", None)
-        return bundle_of(self) if local else None
+        return bundle_of(self, cache_dir=self._images.cache_dir) if local else None
 
     def _container_def(self, code: SourceBundle | None, *args: Any, **kwargs: Any) -> dict[str, Any]:
         if code is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from sagemaker.workflow import is_pipeline_variable
@@ -62,6 +63,11 @@ class ProvidedImages(ABC):
         self._parts: tuple[Any, Parts] | None = None
         self._plans: dict[_Key, BuildPlan] = {}
         self._provided: dict[_Key, str] = {}
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where things are remembered from one process to the next."""
+        return Path(self._settings.cache_dir)
 
     @property
     @abstractmethod

@@ -18,7 +18,6 @@ _HEADLINE = "No solution found when resolving dependencies"
 _DRAWN = re.compile("[×╰─▶├│]+")
 _WORD = re.compile(r"(?<![\w./-])[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?")
 _NO_WHEEL = re.compile(r"([A-Za-z0-9][\w.-]*?)(?:\[[^\]]*\])?(?:[=<>!~]\S*)? ha(?:s|ve) no (?:usable )?wheels")
-_NO_BUILD = "building from source is disabled"
 _UNREACHED = ("was not found in the package registry", "was not found in the provided package locations")
 _MOST_LINES = 12
 
@@ -94,12 +93,6 @@ def _conflict(cause: str, pinned: Mapping[str, str], situation: Situation) -> No
     return NotAppendableError(
         f"{situation.asked} does not go with the base image, which has {has}:{_indented(cause)}", hint=hint
     )
-
-
-def lacks_wheels(messages: str) -> bool:
-    """Tell whether uv found versions that have no wheel, or none that fits."""
-    said = _joined(messages)
-    return _HEADLINE in said and (_NO_WHEEL.search(said) is not None or _NO_BUILD in said)
 
 
 def _joined(text: str) -> str:

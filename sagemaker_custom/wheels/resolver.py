@@ -37,13 +37,15 @@ from sagemaker_custom.wheels.uv import NO_SOLUTION, Uv, UvAnswer
 _UV_GLIBC = (17, 28, *range(31, 41))
 _MACHINES = ("x86_64", "aarch64")
 _OPTIONS = (
-    *("pip", "compile", "--format", "pylock.toml", "--only-binary", ":all:"),
+    *("pip", "compile", "--format", "pylock.toml"),
     *("--no-header", "--no-annotate", "--no-python-downloads", "--color", "never"),
 )
 # As pip: the best version of all indexes. With one index it would hide that the index refuses the credentials.
 _ALL_INDEXES = ("--index-strategy", "unsafe-best-match")
 
-_ALONE = ("--no-deps", "--prerelease", "disallow")
+_WHEELS = ("--only-binary", ":all:")
+# The list of releases is in uv's cache by then; and what may not be downloaded cannot be built.
+_LISTED = ("--no-deps", "--prerelease", "disallow", "--offline")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -147,12 +149,15 @@ class DeltaResolver:
             is_known = package.name in before or any(offer.filename in of_base for offer in package.wheels)
             if not is_known and not _is_same(base.installed.get(package.name), package.version):
                 offer = _best(package, base, group)
-                added[package.name] = _locked(package, offer, None if package.is_direct else sources.only_index)
-        check_newer(
-            group.wanted,
-            {name: wheel.version for name, wheel in added.items()},
-            lambda newer: self._run(base, sources, [str(newer)], group.constraints, *_ALONE),
-        )
+                added[package.name] = _locked(
+                    package, offer, None if package.is_direct else sources.index_of(offer.url)
+                )
+
+        def exists(requirement: Requirement, *, as_wheel: bool) -> bool:
+            options = (*_LISTED, *(_WHEELS if as_wheel else ()))
+            return self._run(base, sources, [str(requirement)], group.constraints, *options).code == 0
+
+        check_newer(group.wanted, {name: wheel.version for name, wheel in added.items()}, exists)
         return added
 
     def _attempt(self, group: Group, base: _Base, before: Mapping[str, LockedWheel], sources: Sources) -> _Attempt:
@@ -189,7 +194,7 @@ class DeltaResolver:
             held=base.held,
             family=family,
         )
-        options = ("--no-deps",) if group.first.no_deps else ()
+        options = (*_WHEELS, *(("--no-deps",) if group.first.no_deps else ()))
         answer = self._run(base, sources, requirements, constraints, *options)
         return _Attempt(answer=answer, metadata=metadata, situation=situation)
 

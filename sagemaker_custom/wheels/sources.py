@@ -64,12 +64,13 @@ class Sources:
             no_index=pip.no_index and not configured,
         )
 
-    @property
-    def only_index(self) -> str | None:
-        """The index that everything comes from, without credentials; ``None`` where there are several places."""
-        if self.extra_index_urls or self.find_links or not self.index_url:
-            return None
-        return without_credentials(self.index_url)
+    def index_of(self, url: str) -> str | None:
+        """Return the index that ``url`` was found by, without credentials; ``None`` where several could be."""
+        indexes = [*([self.index_url] if self.index_url else []), *self.extra_index_urls]
+        if self.index_url and len(indexes) == 1 and not self.find_links:
+            return without_credentials(self.index_url)
+        on_its_host = [index for index in map(without_credentials, indexes) if _host(index) == _host(url)]
+        return on_its_host[0] if len(on_its_host) == 1 else None
 
     def variables(self, environment: Mapping[str, str], ca_bundle: str | None) -> dict[str, str]:
         """Return uv's environment; credentials stand there, since everybody on a machine sees arguments.
@@ -117,6 +118,10 @@ class Sources:
             if user and name == parts.netloc:
                 return urlunsplit(parts._replace(netloc=f"{user}@{name}"))
         return url
+
+
+def _host(url: str) -> str:
+    return urlsplit(url).netloc
 
 
 def _link(place: str) -> str:

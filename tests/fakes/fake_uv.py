@@ -24,11 +24,12 @@ class Asked:
 
 
 class FakeUv:
-    """Answers in turn; questions for newer releases alone get an answer of their own."""
+    """Answers in turn; there are newer releases, as source code or as wheels, when it is told so."""
 
-    def __init__(self, *answers, newer=None):
+    def __init__(self, *answers, newer_sources=False, newer_wheels=False):
         self._answers = list(answers)
-        self._newer = newer or no_solution("Because only it is available, …")
+        self._newer_sources = newer_sources
+        self._newer_wheels = newer_wheels
         self.asked = []
         self.asked_for_newer = []
 
@@ -41,7 +42,8 @@ class FakeUv:
         )
         if "--prerelease" in arguments:
             self.asked_for_newer.append(asked)
-            return self._newer
+            is_there = self._newer_wheels or (self._newer_sources and "--only-binary" not in arguments)
+            return solution() if is_there else no_solution("Because only it is available, …")
         self.asked.append(asked)
         return self._answers.pop(0)
 

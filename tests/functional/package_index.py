@@ -7,6 +7,7 @@ import hashlib
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import quote, unquote
@@ -25,6 +26,8 @@ class PackageIndex:
     has_hashes: bool = True
     yanked: set[str] = field(default_factory=set)
     """Names of files."""
+    requires_python: dict[str, str] = field(default_factory=dict)
+    """How names of files begin → the specifier that the index has for them."""
     cut_after: int | None = None
     """Bytes after which the next file breaks off; once."""
     asked: list[str] = field(default_factory=list)
@@ -53,7 +56,9 @@ class PackageIndex:
     def _link(self, path):
         fragment = f"#sha256={hashlib.sha256(path.read_bytes()).hexdigest()}" if self.has_hashes else ""
         yanked = ' data-yanked="broken"' if path.name in self.yanked else ""
-        return f'<a href="/files/{quote(path.name)}{fragment}"{yanked}>{path.name}</a>\n'
+        pythons = [spec for start, spec in self.requires_python.items() if path.name.startswith(start)]
+        python = "".join(f' data-requires-python="{escape(spec)}"' for spec in pythons)
+        return f'<a href="/files/{quote(path.name)}{fragment}"{yanked}{python}>{path.name}</a>\n'
 
 
 def _handler(index):  # noqa: C901

@@ -233,6 +233,13 @@ class TestRefusals:
             resolve("deepspeed")
         assert names(resolve("deepspeed==0.3.1")) == ["deepspeed==0.3.1"]
 
+    def test_newer_releases_for_another_python_do_not_count(self, index, resolve):
+        make_wheel(index.folder, "a", "1.0")
+        make_wheel(index.folder, "a", "2.0", requires_python=">=3.12")
+        make_sdist(index.folder, "a", "2.0")
+        index.requires_python["a-2.0"] = ">=3.12"
+        assert names(resolve("a")) == ["a==1.0"]
+
     @pytest.mark.parametrize("tag", ["cp312-cp312-manylinux_2_17_x86_64", "cp311-cp311-manylinux_2_35_x86_64"])
     def test_wheels_for_others(self, index, resolve, tag):
         make_wheel(index.folder, "a", "1.0", tag=tag)

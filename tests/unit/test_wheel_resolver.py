@@ -245,11 +245,15 @@ class TestConflicts:
             resolving(FakeUv(no_solution(cause)), "torchaudio>2.4")
 
     def test_an_old_release_is_not_taken_because_it_has_a_wheel(self, resolving):
-        newer = no_solution("Because deepspeed>=0.3.1.dev6 has no usable wheels and you require …")
-        uv = FakeUv(solution(from_index("deepspeed", "0.3.1.dev5")), newer=newer)
-        with pytest.raises(NotAppendableError, match=r"deepspeed is source code alone since 0.3.1.dev5"):
+        uv = FakeUv(solution(from_index("deepspeed", "0.3.1.dev5")), newer_sources=True)
+        with pytest.raises(NotAppendableError, match=r"deepspeed is source code alone since 0\.3\.1\.dev5"):
             resolving(uv, "deepspeed<1")
         assert uv.asked_for_newer[0].requirements == ("deepspeed<1,>0.3.1.dev5",)
+        assert all("--offline" in asked.arguments for asked in uv.asked_for_newer)
+
+    def test_an_older_release_is_taken_where_newer_ones_do_not_go_with_the_base(self, resolving):
+        uv = FakeUv(solution(from_index("torchvision", "0.18.0")), newer_sources=True, newer_wheels=True)
+        assert resolving(uv, "torchvision").wheels[0].version == "0.18.0"
 
     def test_nothing_newer_is_looked_for_where_a_version_is_pinned(self, resolving):
         uv = FakeUv(solution(from_index("deepspeed", "0.3.0"), from_index("needed", "1.0")))

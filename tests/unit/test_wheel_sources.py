@@ -122,6 +122,16 @@ class TestSources:
             "UV_FIND_LINKS": "file:///a%2Cb,https://c%2Cd"
         }
 
+    def test_the_index_of_a_file(self):
+        one = Sources(index_url="https://me:secret@one.example.com/simple")
+        assert one.index_of("https://files.example.com/a.whl") == "https://one.example.com/simple"
+        two = Sources(index_url=one.index_url, extra_index_urls=("https://two.example.com/simple",))
+        assert two.index_of("https://two.example.com/files/a.whl") == "https://two.example.com/simple"
+        assert two.index_of("https://files.example.com/a.whl") is None
+        same = Sources(index_url="https://one.example.com/a", extra_index_urls=("https://one.example.com/b",))
+        assert same.index_of("https://one.example.com/files/a.whl") is None
+        assert Sources().index_of("https://files.example.com/a.whl") is None
+
     def test_credentials_go_to_their_host_alone(self):
         sources = Sources(index_url="https://me:p%40ss@pip.example.com/simple")
         login = sources.login_for("https://pip.example.com/files/a.whl")
