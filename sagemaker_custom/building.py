@@ -140,6 +140,7 @@ class Workbench:
         from sagemaker_custom.builders.append import AppendParts
         from sagemaker_custom.builders.append_bases import BaseLibrary
         from sagemaker_custom.builders.append_check import EngineCheck
+        from sagemaker_custom.builders.blob_places import BlobPlaces
         from sagemaker_custom.wheels.download import HttpDownload
         from sagemaker_custom.wheels.layers import LayerStore
         from sagemaker_custom.wheels.pip_configuration import configuration_files, read_pip_configuration
@@ -162,6 +163,7 @@ class Workbench:
             ),
             wheels=WheelStore(cache / "wheels", download=HttpDownload(sources, ca_bundle=ca_bundle or pip.cert)),
             layers=LayerStore(cache / "layers"),
+            places=BlobPlaces(cache / "places"),
             check=EngineCheck(
                 self.engine, endpoints=self._endpoints, wanted=self.settings.verify, progress=self.progress
             ),

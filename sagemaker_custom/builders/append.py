@@ -26,6 +26,7 @@ from sagemaker_custom.builders.append_interface import (
     Wheels,
 )
 from sagemaker_custom.builders.append_upload import bytes_blob, file_blob, upload
+from sagemaker_custom.builders.blob_places import BlobPlaces
 from sagemaker_custom.builders.choice import why_not_appended
 from sagemaker_custom.builders.lock_fit import check_lock, replaceable, requirement_of
 from sagemaker_custom.builders.promotion import put_final
@@ -57,6 +58,7 @@ class AppendParts:
     resolver: Resolver
     wheels: Wheels
     layers: Layers
+    places: BlobPlaces
     check: ImageCheck
     check_statically: Callable[[Inventory, Lock, Sequence[FetchedWheel], Sequence[LayerBlob]], None]
     """Compares the files with what they say of themselves, and raises a VerificationError."""
@@ -208,7 +210,8 @@ class AppendBuilder:
     def _upload(self, plan: BuildPlan, config: bytes, layers: Sequence[LayerBlob]) -> None:
         blobs = [file_blob(layer.digest, layer.size, layer.path) for layer in layers]
         self._progress.step(f"uploading {plan.reference}")
-        upload(self._parts.registry, plan.reference, [*blobs, bytes_blob(config)], self._progress)
+        every = [*blobs, bytes_blob(config)]
+        upload(self._parts.registry, plan.reference, every, self._progress, places=self._parts.places)
 
 
 def _pip_steps(plan: BuildPlan) -> tuple[PipStep, ...]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
+from sagemaker_custom.builders.blob_places import BlobPlaces
 from sagemaker_custom.errors import RegistryError, SageMakerCustomError
 from sagemaker_custom.progress import Progress, Task
 from sagemaker_custom.reference import Digest, ImageReference, digest_of
@@ -38,7 +39,12 @@ def bytes_blob(content: bytes) -> Blob:
 
 
 def upload(
-    registry: RegistryClient, target: ImageReference, blobs: Sequence[Blob], progress: Progress
+    registry: RegistryClient,
+    target: ImageReference,
+    blobs: Sequence[Blob],
+    progress: Progress,
+    *,
+    places: BlobPlaces,
 ) -> tuple[Digest, ...]:
     """Upload what the repository does not have; the first failure, or Ctrl-C, stops the others.
 
@@ -47,6 +53,7 @@ def upload(
         target: Anything in the repository.
         blobs: Each is sent once, however often it is named.
         progress: Shows one bar for all bytes.
+        places: Tell where a blob can be mounted from, and are told where it is now.
 
     Returns:
         The digests of those that were sent.
@@ -56,7 +63,7 @@ def upload(
     """
     unique = tuple({blob.digest: blob for blob in blobs}.values())
     task = progress.task(f"uploading to {target.repository}", total=sum(blob.size for blob in unique))
-    uploads = _Uploads(registry, target, _SharedTask(task))
+    uploads = _Uploads(registry, target, _SharedTask(task), places)
     try:
         with ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="upload") as pool:
             try:
@@ -74,10 +81,11 @@ def upload(
 class _Uploads:
     """Uploads that end together."""
 
-    def __init__(self, registry: RegistryClient, target: ImageReference, task: Task) -> None:
+    def __init__(self, registry: RegistryClient, target: ImageReference, task: Task, places: BlobPlaces) -> None:
         self._registry = registry.checked(self._check)
         self._target = target
         self._task = task
+        self._places = places
         self._stopped = threading.Event()
         self.failure: SageMakerCustomError | None = None
 
@@ -88,11 +96,9 @@ class _Uploads:
         if self._stopped.is_set():
             return False
 
-        def open_content() -> BinaryIO:
-            return cast("BinaryIO", _Checked(blob.open_content(), self._check))
-
         try:
-            was_sent = self._registry.upload_blob(self._target, blob.digest, blob.size, open_content, task=self._task)
+            was_sent = not self._is_mounted(blob) and self._upload(blob)
+            self._places.remember(self._target, blob.digest)
         except SageMakerCustomError as error:
             # The first one is the reason; the others only say that they were stopped.
             if not self._stopped.is_set():
@@ -102,6 +108,19 @@ class _Uploads:
         if not was_sent:
             self._task.advance(blob.size)
         return was_sent
+
+    def _is_mounted(self, blob: Blob) -> bool:
+        """Take the blob from another repository of the registry, where one is known to have it."""
+        source = self._places.other_repository(self._target, blob.digest)
+        if source is None or self._registry.has_blob(self._target, blob.digest):
+            return False
+        return self._registry.mount_blob(self._target, blob.digest, source_repository=source)
+
+    def _upload(self, blob: Blob) -> bool:
+        def open_content() -> BinaryIO:
+            return cast("BinaryIO", _Checked(blob.open_content(), self._check))
+
+        return self._registry.upload_blob(self._target, blob.digest, blob.size, open_content, task=self._task)
 
     def _check(self) -> None:
         if self._stopped.is_set():

@@ -53,7 +53,7 @@ class Gunzip:
             RegistryError: The file was cut off.
         """
         if not self._is_between:
-            raise RegistryError("the gzip file is not complete")
+            raise RegistryError("this is not a gzip file, or not all of one")
 
     def _unpacked(self, data: bytes) -> tuple[bytes, bytes]:
         try:

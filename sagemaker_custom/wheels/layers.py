@@ -18,8 +18,9 @@ from sagemaker_custom.wheels.contents import Contents, read_contents
 from sagemaker_custom.wheels.kept import KeptLayer, LayerBlob
 from sagemaker_custom.wheels.layer_choice import MOST_LAYERS, check_clashes, large_wheels, overwritten
 from sagemaker_custom.wheels.layout import Layout
+from sagemaker_custom.wheels.listing import keep_listing
 from sagemaker_custom.wheels.store import FetchedWheel
-from sagemaker_custom.wheels.tar_layer import Folder, Part, tar_of_files, tar_of_whiteouts
+from sagemaker_custom.wheels.tar_layer import Folder, Listing, Part, tar_of_files, tar_of_whiteouts
 from sagemaker_custom.wheels.whiteouts import paths_to_delete
 
 __all__ = ["LayerBlob", "LayerStore"]
@@ -42,10 +43,10 @@ class _Planned:
     def content_bytes(self) -> int:
         return sum(file.size for part in self.parts for file in part.files)
 
-    def tar(self, folders: Mapping[str, Folder]) -> Iterator[bytes]:
+    def tar(self, folders: Mapping[str, Folder], listing: Listing) -> Iterator[bytes]:
         if self.whiteouts:
             return tar_of_whiteouts(self.whiteouts, folders=folders)
-        return tar_of_files(self.parts, folders=folders)
+        return tar_of_files(self.parts, folders=folders, listing=listing)
 
     def key(self, folders: Mapping[str, Folder]) -> str:
         """Return what decides on the bytes, as a hash: the place, content and permissions of every file."""
@@ -118,7 +119,11 @@ class LayerStore:
         try:
             layer = kept.read()
             if layer is None:
-                layer = kept.write(planned.tar(folders), progress.task(planned.created_by, total=planned.content_bytes))
+                listing = Listing()
+                task = progress.task(planned.created_by, total=planned.content_bytes)
+                layer = kept.write(planned.tar(folders, listing), task)
+                # Known from writing it, so that checking it need not unpack it again.
+                keep_listing(layer, listing)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFullError(

@@ -1,4 +1,4 @@
-"""A kept layer → what is in it, read from its very bytes once and then from a document beside them."""
+"""A kept layer → what is in it, from the document beside it; without one, from its very bytes."""
 
 from __future__ import annotations
 
@@ -6,24 +6,14 @@ import gzip
 import hashlib
 import json
 import tarfile
-from dataclasses import dataclass
+from pathlib import Path
 from typing import IO, Any, cast
 
 from sagemaker_custom.errors import DigestMismatchError
-from sagemaker_custom.wheels.contents import record_hash
 from sagemaker_custom.wheels.kept import LayerBlob, digest_of_file, replacing
+from sagemaker_custom.wheels.tar_layer import Listing, is_record
 
 _CHUNK_BYTES = 1 << 20
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Listing:
-    """The files of a layer."""
-
-    files: dict[str, tuple[str, str]]
-    """Absolute path → hash and size as RECORD has them."""
-    records: dict[str, str]
-    """Absolute path of each RECORD → its text."""
 
 
 def listing_of(layer: LayerBlob) -> Listing:
@@ -32,23 +22,31 @@ def listing_of(layer: LayerBlob) -> Listing:
     Raises:
         DigestMismatchError: The file is damaged.
     """
-    path = layer.path.with_suffix("").with_suffix(".listing.gz")
     try:
-        document = json.loads(gzip.decompress(path.read_bytes()))
+        document = json.loads(gzip.decompress(_place(layer).read_bytes()))
         if document["digest"] == layer.digest:
             files = {name: (str(hashed), str(size)) for name, (hashed, size) in document["files"].items()}
             return Listing(files=files, records=dict(document["records"]))
     except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError):
         pass  # Whatever is wrong with the document, the layer itself is there.
     listing = _read(layer)
-    text = json.dumps({"digest": layer.digest, "files": listing.files, "records": listing.records})
-    with replacing(path) as file:
-        file.write(gzip.compress(text.encode(), 1))
+    keep_listing(layer, listing)
     return listing
 
 
+def keep_listing(layer: LayerBlob, listing: Listing) -> None:
+    """Write what is in a layer beside it."""
+    text = json.dumps({"digest": layer.digest, "files": listing.files, "records": listing.records})
+    with replacing(_place(layer)) as file:
+        file.write(gzip.compress(text.encode(), 1))
+
+
+def _place(layer: LayerBlob) -> Path:
+    return layer.path.with_suffix("").with_suffix(".listing.gz")
+
+
 def _read(layer: LayerBlob) -> Listing:
-    found = Listing(files={}, records={})
+    found = Listing()
     if digest_of_file(layer.path) != layer.digest:
         raise DigestMismatchError(
             f"{layer.path} is damaged: it is not {layer.digest} any more",
@@ -66,13 +64,10 @@ def _read(layer: LayerBlob) -> Listing:
 
 
 def _add(found: Listing, path: str, stream: IO[bytes]) -> None:
-    is_record = path.endswith(".dist-info/RECORD")
     digest, size, kept = hashlib.sha256(), 0, []
     while chunk := stream.read(_CHUNK_BYTES):
         digest.update(chunk)
         size += len(chunk)
-        if is_record:
+        if is_record(path):
             kept.append(chunk)
-    found.files[path] = (f"sha256={record_hash(digest.digest())}", str(size))
-    if is_record:
-        found.records[path] = b"".join(kept).decode()
+    found.add(path, digest.digest(), size, b"".join(kept))

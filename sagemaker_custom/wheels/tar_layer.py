@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sagemaker_custom.errors import BuildError
 from sagemaker_custom.wheels.contents import File, record_hash
@@ -38,13 +38,41 @@ class Part:
     files: Sequence[File]
 
 
-def tar_of_files(parts: Iterable[Part], *, folders: Mapping[str, Folder]) -> Iterator[bytes]:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Listing:
+    """The files that are in a layer."""
+
+    files: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Absolute path → hash and size as RECORD has them."""
+    records: dict[str, str] = field(default_factory=dict)
+    """Absolute path of each RECORD → its text."""
+
+    def add(self, path: str, digest: bytes, size: int, content: bytes) -> None:
+        """Note a file; its content counts where it is a RECORD."""
+        self.files[path] = (f"sha256={record_hash(digest)}", str(size))
+        if is_record(path):
+            self.records[path] = content.decode()
+
+
+def is_record(path: str) -> bool:
+    """Whether a file lists those of a package."""
+    return path.endswith(".dist-info/RECORD")
+
+
+def tar_of_files(
+    parts: Iterable[Part], *, folders: Mapping[str, Folder], listing: Listing | None = None
+) -> Iterator[bytes]:
     """Yield the archive of some wheels' files, wheel after wheel, each sorted by path.
+
+    Args:
+        parts: The files.
+        folders: The base's folders that do not belong to root with 0755.
+        listing: Is told of each file what was yielded of it.
 
     Raises:
         BuildError: A wheel's file is not what its RECORD says.
     """
-    return _in_chunks(_file_blocks(parts, _Parents(folders)))
+    return _in_chunks(_file_blocks(parts, _Parents(folders), listing or Listing()))
 
 
 def tar_of_whiteouts(paths: Iterable[str], *, folders: Mapping[str, Folder]) -> Iterator[bytes]:
@@ -74,7 +102,7 @@ class _Parents:
         yield _bytes_of(header)
 
 
-def _file_blocks(parts: Iterable[Part], parents: _Parents) -> Iterator[bytes]:
+def _file_blocks(parts: Iterable[Part], parents: _Parents, listing: Listing) -> Iterator[bytes]:
     written: set[str] = set()
     for part in parts:
         with ExitStack() as stack:
@@ -86,7 +114,7 @@ def _file_blocks(parts: Iterable[Part], parents: _Parents) -> Iterator[bytes]:
                 written.add(file.path)
                 yield from parents.above(file.path)
                 yield _header(file.path, file.size, 0o755 if file.executable else 0o644)
-                yield from _checked(file, archive, part.fetched.wheel.filename)
+                yield from _checked(file, archive, part.fetched.wheel.filename, listing)
                 yield b"\0" * (-file.size % _BLOCK_BYTES)
 
 
@@ -107,9 +135,10 @@ def _bytes_of(header: tarfile.TarInfo) -> bytes:
     return header.tobuf(tarfile.PAX_FORMAT, "utf-8", "surrogateescape")
 
 
-def _checked(file: File, archive: zipfile.ZipFile, wheel: str) -> Iterator[bytes]:
+def _checked(file: File, archive: zipfile.ZipFile, wheel: str, listing: Listing) -> Iterator[bytes]:
     if file.member is None:
         yield file.content
+        listing.add(file.path, hashlib.sha256(file.content).digest(), len(file.content), file.content)
         return
     digest, size = hashlib.sha256(), 0
     try:
@@ -122,6 +151,8 @@ def _checked(file: File, archive: zipfile.ZipFile, wheel: str) -> Iterator[bytes
         raise _other_content(file, wheel) from error
     if size != file.size or record_hash(digest.digest()) != file.sha256:
         raise _other_content(file, wheel)
+    # A RECORD is always made anew, and so never a member.
+    listing.add(file.path, digest.digest(), size, b"")
 
 
 def _other_content(file: File, wheel: str) -> BuildError:

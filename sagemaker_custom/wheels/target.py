@@ -11,6 +11,7 @@ from sagemaker_custom.inventory import Inventory
 _MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 # PEP 600: the names that some releases of glibc had before.
 _OLD_NAMES = {17: "manylinux2014", 12: "manylinux2010", 5: "manylinux1"}
+_WITHOUT_M = (3, 8)
 _OLDEST_GLIBC = {"x86_64": 5, "aarch64": 17}
 
 
@@ -36,8 +37,10 @@ def supported_tags(inventory: Inventory) -> tuple[Tag, ...]:
     """Return the tags that pip in the base would take, best first."""
     major, minor = (int(part) for part in inventory.python_version.split(".")[:2])
     platforms = list(_platforms(inventory))
+    # Named, since the default would look at the Python that runs this.
+    abi = f"cp{major}{minor}{'m' if (major, minor) < _WITHOUT_M else ''}"
     return (
-        *cpython_tags((major, minor), platforms=platforms),
+        *cpython_tags((major, minor), abis=[abi], platforms=platforms),
         *compatible_tags((major, minor), interpreter=f"cp{major}{minor}", platforms=platforms),
     )
 

@@ -24,6 +24,7 @@ from fakes.fake_registry import FakeRegistry
 from sagemaker_custom import oci
 from sagemaker_custom.builders.append import AppendBuilder, AppendParts
 from sagemaker_custom.builders.append_bases import BaseLibrary
+from sagemaker_custom.builders.blob_places import BlobPlaces
 from sagemaker_custom.builders.store import RegistryStore
 from sagemaker_custom.errors import (
     BaseImageError,
@@ -90,6 +91,7 @@ class Bench:
             resolver=self.resolver,
             wheels=FakeWheels(self.folder),
             layers=self.layers,
+            places=BlobPlaces(self.folder / "places"),
             check=self.check,
             check_statically=check_statically,
         )
@@ -281,6 +283,50 @@ class TestRequests:
 
         heads = [call.path for call in bench.registry.calls if call.method == "HEAD" and "/blobs/" in call.path]
         assert len(heads) == 2
+
+
+class TestMount:
+    def other(self):
+        plan = example_plan(fingerprint="f" * 64)
+        return replace(plan, reference=replace(plan.reference, repository="sagemaker-custom-other"))
+
+    def uploads(self, bench):
+        """What was sent to the other repository, apart from the base."""
+        return [call for call in bench.registry.calls if call.method == "PUT" and "custom-other/blobs" in call.path]
+
+    def test_a_layer_of_another_repository_is_not_sent_again(self, bench):
+        bench.build(example_plan())
+        bench.registry.calls.clear()
+
+        bench.build(self.other())
+
+        mounts = [call for call in bench.registry.calls if "mount" in call.query]
+        assert [call.query["from"] for call in mounts] == [[_REPOSITORY]]
+        assert len(self.uploads(bench)) == 4  # three of the base, and the config
+
+    def test_a_registry_that_does_not_mount_is_sent_it(self, bench):
+        bench.build(example_plan())
+        bench.registry.mounts = False
+        bench.registry.calls.clear()
+
+        bench.build(self.other())
+
+        assert len(self.uploads(bench)) == 5
+
+    def test_what_is_remembered_wrongly_does_no_harm(self, bench):
+        bench.build(example_plan())
+        for blobs in (bench.registry.blobs[_REPOSITORY], bench.registry.blobs[BASE.repository]):
+            for digest in bench.manifest(example_plan()).layers[2:]:
+                blobs.pop(digest.digest, None)
+
+        assert bench.build(self.other())
+
+    def test_a_cache_that_cannot_be_written_to_is_no_error(self, tmp_path):
+        file = tmp_path / "places"
+        file.write_text("not a folder")
+        places, reference = BlobPlaces(file), example_plan().reference
+        places.remember(reference, digest_of(b"x"))
+        assert places.other_repository(reference, digest_of(b"x")) is None
 
 
 class TestTag:

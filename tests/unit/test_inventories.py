@@ -187,7 +187,7 @@ class TestBadImages:
             machine.of(REFERENCE)
 
     def test_layer_that_is_not_gzip(self, machine):
-        with pytest.raises(RegistryError, match=r"^this is not a gzip file: "):
+        with pytest.raises(RegistryError, match=r"^this is not a gzip file"):
             machine.of(machine.push((*LAYERS, b"no gzip")))
         assert not machine.tags
         assert not machine.files()
@@ -334,7 +334,7 @@ class TestWhileItIsMirrored:
         pushed = source.push((LAYERS[0][:-9],), SOURCE)
         caplog.set_level(logging.INFO)
         assert self.mirror(source.registry, machine.registry, machine.inventories().watch).digest == pushed.digest
-        assert "could not be read on its way: the gzip file is not complete" in caplog.text
+        assert "could not be read on its way: this is not a gzip file, or not all of one" in caplog.text
 
     def test_upload_that_was_begun_anew_is_read_anew(self, machine):
         source = Machine(machine.folder / "source")
