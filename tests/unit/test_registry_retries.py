@@ -397,7 +397,7 @@ class TestAuthentication:
     def test_ecr_is_not_asked_for_the_challenge_that_it_always_gives(self, registry, client):
         registry.credentials = LOGIN
         assert client.find(ECR_IMAGE) is None
-        assert [(call.method, "Authorization" in call.headers) for call in registry.calls][0] == ("HEAD", True)
+        assert next((call.method, "Authorization" in call.headers) for call in registry.calls) == ("HEAD", True)
         assert not registry.count("HEAD", path="/v2/sagemaker-x/manifests") > 1
 
     @pytest.mark.parametrize("endpoint", [f"http://{ECR}", "https://proxy.example.com"])
