@@ -152,7 +152,7 @@ def bundle(
     size, files = sum(entry.size for entry in entries), sum(entry.kind == "file" for entry in entries)
     cache = None
     if cache_dir and (size >= _MANY_BYTES or files >= _MANY_FILES):
-        cache = DigestCache(_cache_file(cache_dir, source_dir or entry_point, dependencies))
+        cache = DigestCache(cache_dir / "sources", _tree_name(source_dir or entry_point, dependencies))
     return SourceBundle(
         entries=entries,
         digest=content_digest(entries, cache=cache),
@@ -235,9 +235,9 @@ def stage(bundle: SourceBundle, workspace: Path) -> Path:
     return target
 
 
-def _cache_file(cache_dir: Path, code: str | Path | None, dependencies: Sequence[str | Path]) -> Path:
+def _tree_name(code: str | Path | None, dependencies: Sequence[str | Path]) -> str:
     places = "\0".join(str(Path(place).absolute()) for place in (code or "", *dependencies))
-    return cache_dir / "sources" / f"{hashlib.sha256(os.fsencode(places)).hexdigest()}.digests"
+    return f"{hashlib.sha256(os.fsencode(places)).hexdigest()}.digests"
 
 
 def _has_key(found: ObjectInfo, kms_key: str | None) -> bool:

@@ -358,7 +358,7 @@ class Parts:
 
         if plan.is_local:
             return EngineStore(self.engine, accept_stand_ins=self.settings.accept_stand_ins)
-        return RegistryStore(self.registry)
+        return RegistryStore(self.registry, cache_dir=self.settings.cache_dir)
 
     def builder_choice(self, plan: BuildPlan, builder: str = "auto") -> BuilderChoice:
         """Return which builder is taken, and why.

@@ -25,12 +25,12 @@ def in_a_minute() -> int:
 
 
 def digest(root: Path, path: Path, clock=in_a_minute) -> str:
-    return content_digest(collect(None, root), cache=DigestCache(path, clock=clock))
+    return content_digest(collect(None, root), cache=DigestCache(path.parent, path.name, clock=clock))
 
 
 def known(root: Path, path: Path) -> set[str]:
     """Return the names of the files that need not be read."""
-    cache = DigestCache(path)
+    cache = DigestCache(path.parent, path.name)
     return {entry.name for entry in collect(None, root) if cache.get(entry)}
 
 
@@ -52,9 +52,9 @@ class TestWhatIsKnown:
         entries = collect(None, root)
         (model,) = (entry for entry in entries if entry.name == "pkg/model.py")
         elsewhere = FileDigest(sha256=hashlib.sha256(b"something else").digest(), stamp=model.stamp)
-        DigestCache(path, clock=in_a_minute).keep(entries, {model.name: elsewhere})
+        DigestCache(path.parent, path.name, clock=in_a_minute).keep(entries, {model.name: elsewhere})
 
-        assert DigestCache(path).get(model) == elsewhere.sha256
+        assert DigestCache(path.parent, path.name).get(model) == elsewhere.sha256
         assert digest(root, path) != content_digest(entries)
 
     def test_the_digest_is_that_of_a_tree_that_was_read(self, root, path):
@@ -88,9 +88,9 @@ class TestWhatIsKnown:
         (train,) = (entry for entry in collect(None, root) if entry.name == "train.py")
         other = train.stamp._replace(**{part: getattr(train.stamp, part) + 1})
 
-        assert DigestCache(path).get(train)
-        assert DigestCache(path).get(replace(train, stamp=other)) is None
-        assert DigestCache(path).get(replace(train, stamp=None)) is None
+        assert DigestCache(path.parent, path.name).get(train)
+        assert DigestCache(path.parent, path.name).get(replace(train, stamp=other)) is None
+        assert DigestCache(path.parent, path.name).get(replace(train, stamp=None)) is None
 
     @pytest.mark.parametrize(("seconds", "remembered"), [(1, False), (3, True), (-3600, False)])
     def test_what_was_written_a_moment_ago_is_not_remembered(self, root, path, seconds, remembered):
@@ -111,7 +111,9 @@ class TestWhatIsKnown:
 
     def test_a_file_that_is_written_while_it_is_read_is_not_remembered(self, root, path):
         entries = collect(None, root)
-        DigestCache(path, clock=in_a_minute).keep(entries, {"train.py": FileDigest(sha256=b"x" * 32, stamp=None)})
+        DigestCache(path.parent, path.name, clock=in_a_minute).keep(
+            entries, {"train.py": FileDigest(sha256=b"x" * 32, stamp=None)}
+        )
 
         assert known(root, path) == set()
 
