@@ -34,10 +34,9 @@ lint: $(VENV)/.installed-lint ## style, types and import contracts
 	$(VENV)/bin/vermin --quiet --no-tips --violations -t=3.10- sagemaker_custom
 	$(VENV)/bin/codespell README.md CONTRIBUTING.md docs examples image_catalog/extras image_catalog/README.md sagemaker_custom
 
-bench: $(VENV)/.installed ## measure packing and resolving against the SDK, mirroring against skopeo
-	$(RUN) benchmarks/bench_source.py $(ARGS)
-	$(RUN) benchmarks/bench_resolve.py
-	command -v skopeo >/dev/null && $(RUN) benchmarks/bench_mirror.py || echo "skopeo is not installed: mirroring is not measured"
+bench: $(VENV)/.installed engine ## measure everything, each beside what it is compared with, and write docs/reference/benchmarks.md
+	for name in append size source fit resolve mirror; do $(RUN) benchmarks/bench_$$name.py || exit 1; done
+	$(RUN) benchmarks/report.py
 
 engine: $(VENV)/.installed
 	@$(RUN) -m sagemaker_custom.sandbox.engine

@@ -40,9 +40,9 @@ def publish(bases: LocalRegistry, gigabytes: float) -> None:
 
 def wheels(folder: Path, count: int, mark: str) -> list[str]:
     """Make wheels that no cache has; return how they are asked for."""
-    names = [f"bench-{mark}-{number}" for number in range(count)]
+    names = [f"bench_{mark}_{number}" for number in range(count)]
     for name in names:
-        tiny_wheels.make_wheel(folder, name, "1.0", {f"{name.replace('-', '_')}/data.bin": os.urandom(WHEEL_BYTES)})
+        tiny_wheels.make_wheel(folder, name, "1.0", {f"{name}/data.bin": os.urandom(WHEEL_BYTES)})
     return [f"pip:{name}" for name in names]
 
 
@@ -54,11 +54,11 @@ def measure(folder: Path, bases: LocalRegistry, gigabytes: float, repeats: int) 
         place = context.enter_context(account(folder, bases))
         index = folder / "wheels"
         parts = place.parts(folder / f"cache-{gigabytes}")
-        first = plan_for(parts, *wheels(index, 1, f"first-{int(gigabytes * 10)}"))
+        first = plan_for(parts, *wheels(index, 1, f"first_{int(gigabytes * 10)}"))
         parts.ensure(first, builder="append")
         for repeat in range(repeats):
             for count in EXTRAS:
-                plan = plan_for(parts, *wheels(index, count, f"{int(gigabytes * 10)}-{repeat}-{count}"))
+                plan = plan_for(parts, *wheels(index, count, f"{int(gigabytes * 10)}_{repeat}_{count}"))
                 begin = time.perf_counter()
                 parts.ensure(plan, builder="append")
                 taken[count].append(time.perf_counter() - begin)
