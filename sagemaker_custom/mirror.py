@@ -19,7 +19,7 @@ from sagemaker_custom.errors import (
     SageMakerCustomError,
     TagConflictError,
 )
-from sagemaker_custom.progress import Progress, Task
+from sagemaker_custom.progress import Progress, SharedTask, Task
 from sagemaker_custom.reference import Digest, ImageReference
 from sagemaker_custom.registry import Manifest, RegistryClient
 
@@ -195,7 +195,7 @@ class _Copy:
         for blob in blobs:
             self._waiting.put(blob)
         total = sum(blob.size for blob in blobs)
-        task = _SharedTask(progress.task(f"mirroring {self._target.repository}", total=total))
+        task = SharedTask(progress.task(f"mirroring {self._target.repository}", total=total))
         threads: list[threading.Thread] = []
         try:
             for number in range(max(1, min(workers, len(blobs)))):
@@ -283,29 +283,3 @@ class _BlobReader:
     def close(self) -> None:
         """Give the connection to the source back."""
         self._chunks.close()
-
-
-class _SharedTask:
-    """A bar that several threads move, until it is gone."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-        self._lock = threading.Lock()
-        self._is_over = False
-
-    def advance(self, amount: int) -> None:
-        """Move it."""
-        with self._lock:
-            if not self._is_over:
-                self._task.advance(amount)
-
-    def set_total(self, total: int) -> None:
-        """Say how much there is."""
-        with self._lock:
-            self._task.set_total(total)
-
-    def finish(self) -> None:
-        """Take it away."""
-        with self._lock:
-            self._is_over = True
-            self._task.finish()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import replace
 from posixpath import dirname
 
 from packaging.utils import canonicalize_name
@@ -112,5 +111,4 @@ class EngineCheck:
 
 
 def _digests(base: AppendableBase) -> tuple[str, ...]:
-    known = replace(base.reference).digest
-    return tuple(dict.fromkeys(digest for digest in (known, base.published) if digest))
+    return tuple(dict.fromkeys(digest for digest in (base.reference.digest, base.published) if digest))

@@ -12,7 +12,7 @@ from typing import BinaryIO, cast
 
 from sagemaker_custom.builders.blob_places import BlobPlaces
 from sagemaker_custom.errors import RegistryError, SageMakerCustomError
-from sagemaker_custom.progress import Progress, Task
+from sagemaker_custom.progress import Progress, SharedTask, Task
 from sagemaker_custom.reference import Digest, ImageReference, digest_of
 from sagemaker_custom.registry import RegistryClient
 
@@ -63,7 +63,7 @@ def upload(
     """
     unique = tuple({blob.digest: blob for blob in blobs}.values())
     task = progress.task(f"uploading to {target.repository}", total=sum(blob.size for blob in unique))
-    uploads = _Uploads(registry, target, _SharedTask(task), places)
+    uploads = _Uploads(registry, target, SharedTask(task), places)
     try:
         with ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="upload") as pool:
             try:
@@ -140,23 +140,3 @@ class _Checked:
 
     def close(self) -> None:
         self._file.close()
-
-
-class _SharedTask:
-    """A bar that several threads move."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-        self._lock = threading.Lock()
-
-    def advance(self, amount: int) -> None:
-        with self._lock:
-            self._task.advance(amount)
-
-    def set_total(self, total: int) -> None:
-        with self._lock:
-            self._task.set_total(total)
-
-    def finish(self) -> None:
-        with self._lock:
-            self._task.finish()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sagemaker_custom.builders.choice import why_not_appended
 from sagemaker_custom.builders.interface import ImageBuilder
 from sagemaker_custom.errors import EngineUnavailableError, NotAppendableError
 from sagemaker_custom.plan import BuildPlan
@@ -40,11 +41,16 @@ class AutoBuilder:
         Raises:
             EngineUnavailableError: It cannot be appended, and no Docker Engine answers.
         """
-        try:
-            return self._append().build(plan, fresh=fresh)
-        except NotAppendableError as error:
-            self._check_engine(error)
-            self._progress.step(f"builder docker: append cannot build this: {error.message}")
+        obstacle = why_not_appended(plan)
+        if obstacle is None:
+            try:
+                return self._append().build(plan, fresh=fresh)
+            except NotAppendableError as error:
+                self._check_engine(error)
+                self._progress.step(f"builder docker: append cannot build this: {error.message}")
+        elif not plan.is_local:
+            # Who builds for this machine has an engine in mind, and its own error says what is wrong with it.
+            self._check_engine(NotAppendableError(obstacle))
         return self._docker().build(plan, fresh=fresh)
 
     def _check_engine(self, refusal: NotAppendableError) -> None:

@@ -113,6 +113,15 @@ class TestAuto:
         assert docker.built == [(example_plan(), True)]
         assert progress.steps == ["builder docker: append cannot build this: flash-attn has no wheel"]
 
+    @pytest.mark.parametrize("local", [True, False])
+    def test_what_the_plan_rules_out_is_not_tried(self, local):
+        engine, docker, progress = FakeEngine(FakeRegistry()), Recording(), RecordingProgress()
+        plan = with_steps(example_plan(local=local), PackagesStep(packages=("tree",)))
+        unused = Recording(AssertionError("append was tried"))
+        AutoBuilder(lambda: unused, lambda: docker, engine_version=engine.version, progress=progress).build(plan)
+        assert docker.built == [(plan, False)]
+        assert progress.steps == []
+
     def test_without_an_engine_both_reasons_are_told(self):
         engine = FakeEngine(FakeRegistry())
         engine.fail("version", EngineUnavailableError("Docker is not running", hint="start it"))
