@@ -59,3 +59,7 @@ class DigestCache:
         if wanted != self._known:
             # ASCII's escapes keep the lone surrogates of names that are no UTF-8.
             self._files.write(self._name, json.dumps(wanted, separators=(",", ":")).encode("ascii"))
+
+    def forget(self) -> None:
+        """Have all files read next time."""
+        self._files.remove(self._name)

@@ -50,7 +50,7 @@ class Entry:
     """Of the file when it was listed; ``None`` for a folder, and where nobody asked."""
 
     def __post_init__(self) -> None:
-        if not self.name or self.name.startswith("/") or ".." in self.name.split("/"):
+        if not self.name or self.name[0] == "/" or (".." in self.name and ".." in self.name.split("/")):
             raise SourceError(
                 f"{self.path}: {self.name!r} cannot be a name in an archive",
                 hint="names in an archive are relative and stay below the folder it is unpacked in",
