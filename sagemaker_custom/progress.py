@@ -226,3 +226,16 @@ def terminal_progress() -> Iterator[Progress]:
         return
     with ConsoleProgress(console) as progress:
         yield progress
+
+
+def confirm(question: str) -> bool | None:
+    """Ask for yes or no on the terminal.
+
+    Returns:
+        ``None`` where nobody can be asked; an answer that is not yes is no.
+    """
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in {"y", "yes"}

@@ -23,6 +23,9 @@ _CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 # What besides decides where the configuration file and the cache folder are.
 _LOOKED_AT = frozenset({*_CA_VARIABLES, "HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"})
 _REMEMBERED = 16
+_CACHES = ("NO_CACHE", "LOCAL")
+_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,149}")
+_SHORTEST, _LONGEST = 5, 2160
 _MIRROR = ("if-missing", "always")
 _PREFIX = re.compile(r"[a-z0-9]+(?:[-/][a-z0-9]+)*")
 # The SDK takes an image "sagemaker-pytorch:…" for one of AWS's of old, and its version for the framework's.
@@ -68,7 +71,31 @@ class Settings:
     pip_extra_index_urls: tuple[str, ...] = field(default=(), repr=False)
     """Further indexes for pip steps; may hold credentials."""
     builder: str = "auto"
-    """What ``builder="auto"`` means: ``auto`` or ``docker``."""
+    """What ``builder="auto"`` means: ``auto``, ``docker`` or ``codebuild``."""
+    codebuild_project: str | None = None
+    """CodeBuild project that builds; default: ``sagemaker-custom``, created with ``codebuild_service_role``."""
+    codebuild_service_role: str | None = None
+    """ARN or name of the role that builds run as; needed where the project does not exist yet."""
+    codebuild_bucket: str | None = None
+    """S3 bucket for build contexts; default: the SageMaker SDK's, ``sagemaker-<region>-<account>``."""
+    codebuild_vpc_id: str | None = None
+    """VPC that a project which is created here runs in; default: none."""
+    codebuild_subnets: tuple[str, ...] = ()
+    """Subnets of that VPC."""
+    codebuild_security_group_ids: tuple[str, ...] = ()
+    """Security groups in that VPC."""
+    codebuild_compute_type: str | None = None
+    """Size of the machine; default: the project's, ``BUILD_GENERAL1_MEDIUM`` where it is created here."""
+    codebuild_image: str | None = None
+    """Image that builds run in, with docker, aws and python3; default: the project's, AWS's own where created here."""
+    codebuild_cache: str = "NO_CACHE"
+    """``NO_CACHE``, or ``LOCAL`` for Docker's layers on the build host; for a project that is created here."""
+    codebuild_index_secret: str | None = None
+    """Name or ARN of the secret in Secrets Manager with a netrc file for package indexes."""
+    codebuild_ca_bundle: str | None = None
+    """PEM file that the steps of the build trust; default: what the base image trusts."""
+    codebuild_timeout_minutes: int = 120
+    """Minutes after which CodeBuild gives a build up."""
     cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("sagemaker-custom", appauthor=False))
     """Folder for build logs and what the sandbox keeps; safe to delete."""
     registry_timeout_s: float = 60.0
@@ -115,8 +142,34 @@ class Settings:
             )
         if self.mirror not in _MIRROR:
             raise SettingsError(f"mirror {self.mirror!r} cannot be used", hint=f"write {' or '.join(_MIRROR)}")
-        if self.ca_bundle is not None and not Path(self.ca_bundle).is_file():
-            raise SettingsError(f"ca_bundle {self.ca_bundle!r} is not a file", hint="name a PEM file")
+        for name in ("ca_bundle", "codebuild_ca_bundle"):
+            file = getattr(self, name)
+            if file is not None and not Path(file).is_file():
+                raise SettingsError(f"{name} {file!r} is not a file", hint="name a PEM file")
+        self._check_codebuild()
+
+    def _check_codebuild(self) -> None:
+        if self.codebuild_cache not in _CACHES:
+            raise SettingsError(
+                f"codebuild_cache {self.codebuild_cache!r} cannot be used", hint=f"write {' or '.join(_CACHES)}"
+            )
+        if self.codebuild_project is not None and not _PROJECT.fullmatch(self.codebuild_project):
+            raise SettingsError(
+                f"codebuild_project {self.codebuild_project!r} is not the name of a project",
+                hint="write its name, not its ARN: 2 to 150 of A-Z a-z 0-9 - _",
+            )
+        network = (self.codebuild_vpc_id, self.codebuild_subnets, self.codebuild_security_group_ids)
+        if any(network) and not all(network):
+            raise SettingsError(
+                "codebuild_vpc_id, codebuild_subnets and codebuild_security_group_ids belong together",
+                hint="set all three, or none",
+            )
+        # CodeBuild's own limits.
+        if not _SHORTEST <= self.codebuild_timeout_minutes <= _LONGEST:
+            raise SettingsError(
+                f"codebuild_timeout_minutes {self.codebuild_timeout_minutes} cannot be used",
+                hint=f"write {_SHORTEST} to {_LONGEST}",
+            )
 
     @classmethod
     def load(
@@ -326,6 +379,9 @@ _SPECIAL_READERS: dict[str, Callable[[object], Any]] = {
     "pip_extra_index_urls": _texts,
     "registry_timeout_s": _number,
     "registry_attempts": _count,
+    "codebuild_subnets": _texts,
+    "codebuild_security_group_ids": _texts,
+    "codebuild_timeout_minutes": _count,
 }
 _READERS: dict[str, Callable[[object], Any]] = {
     item.name: _SPECIAL_READERS.get(item.name, _text) for item in fields(Settings)

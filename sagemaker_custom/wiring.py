@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import secrets
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -34,7 +35,7 @@ from sagemaker_custom.plan import (
     Target,
     make_plan,
 )
-from sagemaker_custom.progress import Progress, terminal_progress
+from sagemaker_custom.progress import Progress, confirm, terminal_progress
 from sagemaker_custom.provision import check_policy, ensure_image
 from sagemaker_custom.reference import ImageReference, RegistryCredentials
 from sagemaker_custom.resolve import NeedsBuild, resolve
@@ -47,13 +48,14 @@ if TYPE_CHECKING:
     from sagemaker_custom.aws import Aws
     from sagemaker_custom.builders import ImageBuilder, ImageStore
     from sagemaker_custom.builders.docker_engine import DockerEngine
+    from sagemaker_custom.builders.endpoints import Endpoints
     from sagemaker_custom.mirror import Mirrored
     from sagemaker_custom.own_images import OwnImage
     from sagemaker_custom.registry import RegistryClient
 
 logger = logging.getLogger(__name__)
 
-BUILDERS = ("auto", "docker")
+BUILDERS = ("auto", "docker", "codebuild")
 DEFAULT_LOCAL_REGION = "us-east-1"
 """Whose copy of a base image local mode takes when no region is configured."""
 
@@ -255,7 +257,7 @@ class Parts:
                 plan,
                 policy=check_policy(policy),
                 store=self._store(plan),
-                builder=lambda: self._builder(builder, progress),
+                builder=lambda: self._builder(builder, plan, progress),
                 mirror=lambda plan: self._mirror(plan, progress),
                 revision=lambda: f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
                 progress=progress,
@@ -342,20 +344,27 @@ class Parts:
         """
         wanted = self.settings.builder if builder == "auto" else builder
         check_builder(wanted)
+        if wanted == "codebuild":
+            return "codebuild", "asked for"
         return "docker", "it runs every kind of step" if wanted == "auto" else "asked for"
 
-    def _builder(self, builder: str, progress: Progress) -> ImageBuilder:
+    def _builder(self, builder: str, plan: BuildPlan, progress: Progress) -> ImageBuilder:
+        choice, why = self.builder_choice(builder)
+        if choice == "codebuild" and plan.is_local and builder == "auto":
+            choice, why = "docker", "the images of local mode are the Docker Engine's"
+        progress.log(f"builder {choice}: {why}")
+        return self._codebuild(progress) if choice == "codebuild" else self._docker(progress)
+
+    def _docker(self, progress: Progress) -> ImageBuilder:
         from sagemaker_custom.builders.buildkit import choose_route, docker_commands
         from sagemaker_custom.builders.commands import SubprocessRunner
         from sagemaker_custom.builders.docker import DockerBuilder
-        from sagemaker_custom.builders.endpoints import Endpoints
 
-        progress.log("builder " + ": ".join(self.builder_choice(builder)))
         environment = dict(os.environ)
         return DockerBuilder(
             self.engine,
             registry=self.registry,
-            endpoints=Endpoints(endpoint_for=self.settings.endpoint_for, credentials=self.registry_credentials),
+            endpoints=self._endpoints,
             choose_route=lambda: choose_route(
                 self.engine,
                 programs=docker_commands(environment.get("PATH", "")),
@@ -366,12 +375,43 @@ class Parts:
             remove_tag=self._remove_tag,
             ca_bundle=self.settings.ca_bundle,
             accept_stand_ins=self.settings.accept_stand_ins,
-            log_dir=Path(self.settings.cache_dir, "logs"),
+            log_dir=self._log_dir,
             version=__version__,
-            token=lambda: secrets.token_hex(4),
-            clock=lambda: datetime.now(timezone.utc),
+            token=_token,
+            clock=_now,
             progress=progress,
         )
+
+    def _codebuild(self, progress: Progress) -> ImageBuilder:
+        from sagemaker_custom.aws import CodeBuild
+        from sagemaker_custom.builders.codebuild import CodeBuildBuilder
+
+        return CodeBuildBuilder(
+            self.settings,
+            builds=lambda region: CodeBuild(self.aws.connection, region=region),
+            contexts=self.aws,
+            registry=self.registry,
+            endpoints=self._endpoints,
+            ensure_repository=self._ensure_repository,
+            remove_tag=self._remove_tag,
+            log_dir=self._log_dir,
+            version=__version__,
+            token=_token,
+            clock=_now,
+            sleep=time.sleep,
+            confirm=confirm,
+            progress=progress,
+        )
+
+    @property
+    def _endpoints(self) -> Endpoints:
+        from sagemaker_custom.builders.endpoints import Endpoints
+
+        return Endpoints(endpoint_for=self.settings.endpoint_for, credentials=self.registry_credentials)
+
+    @property
+    def _log_dir(self) -> Path:
+        return Path(self.settings.cache_dir, "logs")
 
     def _ensure_repository(self, reference: ImageReference) -> None:
         if reference.ecr:
@@ -394,6 +434,14 @@ class Parts:
             )
         else:
             self.registry.remove_tag(reference)
+
+
+def _token() -> str:
+    return secrets.token_hex(4)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)
 
 
 def check_builder(builder: str) -> None:

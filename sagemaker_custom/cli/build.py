@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sagemaker_custom.spec import ImageSpec
     from sagemaker_custom.wiring import Parts
 
-BUILDERS = ("auto", "docker")
+BUILDERS = ("auto", "docker", "codebuild")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
