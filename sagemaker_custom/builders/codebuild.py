@@ -178,6 +178,13 @@ class CodeBuildBuilder:
                 return build
         return None
 
+    def _role_arn(self) -> str | None:
+        role = self._settings.codebuild_service_role
+        if role is None or role.startswith("arn:"):
+            return role
+        partition = self._contexts.caller_arn().split(":")[1]
+        return f"arn:{partition}:iam::{self._contexts.account_id()}:role/{role}"
+
     def _started(self, plan: BuildPlan, place: _Place, known: tuple[RemoteBuild, ...], *, fresh: bool) -> RemoteBuild:
         start = self._start(plan, place, fresh=fresh)
         ended = {build.id for build in known if build.is_over}

@@ -1,4 +1,4 @@
-"""Settings and a plan → the CodeBuild project that builds it, created where it is missing, and what a build overrides."""
+"""Settings and a plan → the CodeBuild project that builds it, created if missing, and what a build overrides."""
 
 from __future__ import annotations
 
