@@ -118,7 +118,7 @@ class CodeBuildApi:
         document = json.loads(request.body)
         try:
             return _response(request, 200, getattr(self, operation)(document, region))
-        except _Refusal as refusal:
+        except _RefusalError as refusal:
             return _response(request, 400, {"__type": refusal.code, "message": str(refusal)})
 
     def BatchGetProjects(self, document, region):  # noqa: N802
@@ -128,17 +128,17 @@ class CodeBuildApi:
     def CreateProject(self, document, region):  # noqa: N802
         del region
         if document["name"] in self.projects:
-            raise _Refusal("ResourceAlreadyExistsException", "it exists")
+            raise _RefusalError("ResourceAlreadyExistsException", "it exists")
         self.projects[document["name"]] = document
         return {"project": document}
 
     def StartBuild(self, document, region):  # noqa: N802
         if document["projectName"] not in self.projects:
-            raise _Refusal("ResourceNotFoundException", "no such project")
+            raise _RefusalError("ResourceNotFoundException", "no such project")
         known = self.tokens.get(document["idempotencyToken"])
         if known:
             if known.request != document:
-                raise _Refusal("InvalidInputException", "Idempotent request parameters do not match")
+                raise _RefusalError("InvalidInputException", "Idempotent request parameters do not match")
             return {"build": known.document}
         build_id = f"{document['projectName']}:{len(self.builds):08x}-1111-2222-3333-444444444444"
         arn = f"arn:{self.partition}:codebuild:{region}:{ACCOUNT}:build/{build_id}"
@@ -168,14 +168,14 @@ class CodeBuildApi:
         del region
         build = next(item for key, item in self.builds.items() if key.endswith(":" + document["logStreamName"]))
         if not build.lines:
-            raise _Refusal("ResourceNotFoundException", "The specified log stream does not exist.")
+            raise _RefusalError("ResourceNotFoundException", "The specified log stream does not exist.")
         start = int(document.get("nextToken", "f/0").partition("/")[2])
         lines = build.lines[start : start + self.page]
         events = [{"message": f"{line}\n", "timestamp": 1, "ingestionTime": 1} for line in lines]
         return {"events": events, "nextForwardToken": f"f/{start + len(lines)}"}
 
 
-class _Refusal(Exception):
+class _RefusalError(Exception):
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
         self.code = code

@@ -240,12 +240,7 @@ class TestProject:
         base = replace(BASE, architecture="arm64", tag="arm")
         bench.registry.put_image(base.repository, base.tag)
         bench.fingerprint = "f" * 64
-        with pytest.raises(RegistryError):
-            # What the fake machine makes is for amd64; what counts here is what was asked.
-            bench.registry.manifests[REPOSITORY].clear()
-            bench.steps = (Step(status="SUCCEEDED"),)
-            bench.fingerprint = "e" * 64
-            bench.build(example_plan(base=base, fingerprint="f" * 64))
+        bench.build(example_plan(base=base, fingerprint="f" * 64))
         assert bench.request["environmentTypeOverride"] == "ARM_CONTAINER"
         assert "aarch64" in bench.request["imageOverride"]
 
@@ -331,7 +326,7 @@ class TestFailure:
         "url", ["https://user:s3cret@packages.example.com/", "https://t0ken@packages.example.com/"]
     )
     def test_credentials_in_a_url_are_refused_with_the_way_out(self, bench, url):
-        with pytest.raises(BuildError, match="packages.example.com holds credentials") as caught:
+        with pytest.raises(BuildError, match=r"packages\.example\.com holds credentials") as caught:
             bench.build(example_plan(pip_indexes=PipIndexes(extra_index_urls=(url,))))
         assert "codebuild_index_secret" in caught.value.hint
         assert "s3cret" not in str(caught.value)
