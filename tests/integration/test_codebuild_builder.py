@@ -161,9 +161,7 @@ def test_the_buildspec_builds_verifies_labels_and_pushes_one_schema2_manifest(be
     assert labels["sagemaker-custom.builder"] == "codebuild"
     assert labels["sagemaker-custom.verified"] == "commands"
     assert labels["sagemaker-custom.spec"] == plan.labels["sagemaker-custom.spec"]
-    assert labels["sagemaker-custom.base-digest"] == bench.registry.find(
-        plan.base_reference.with_tag(base.tag)
-    )
+    assert labels["sagemaker-custom.base-digest"] == bench.registry.find(plan.base_reference.with_tag(base.tag))
     # This registry cannot remove a tag.
     assert [tag for tag in bench.tags(plan.reference) if not tag.startswith("staging-")] == [plan.reference.tag]
     assert "sagemaker-custom: verifying: python -c 'import tiny'" in bench.logged()
@@ -178,7 +176,11 @@ def test_the_credentials_of_an_index_are_in_nothing_that_stays(bench, base, inde
     bench.builder.build(plan)
 
     for line in client.api.pull(
-        f"{registry.host}/{plan.reference.repository}", plan.reference.tag, stream=True, decode=True, auth_config=_auth()
+        f"{registry.host}/{plan.reference.repository}",
+        plan.reference.tag,
+        stream=True,
+        decode=True,
+        auth_config=_auth(),
     ):
         assert "error" not in line, line
     image = client.images.get(f"{registry.host}/{plan.reference.repository}:{plan.reference.tag}")
@@ -217,7 +219,9 @@ def test_a_step_that_fails_ends_the_build_with_its_last_lines(bench, base):
 def test_a_context_that_was_replaced_is_not_built(bench, base, tmp_path):
     bench = bench()
     plan = example_plan(base=base, fingerprint=secrets.token_hex(32))
-    (tmp_path / "other").write_bytes(b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00")
+    (tmp_path / "other").write_bytes(
+        b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00"
+    )
     run = bench.machine
 
     def tampered(request, build_id):
