@@ -25,7 +25,7 @@ class Place:
     base_accounts: tuple[str, ...] = ("*",)
     """Whose registries AWS publishes base images in."""
     bucket: str = "BUCKET"
-    """For code and build contexts."""
+    """For code, and for build contexts, which are uploaded like code."""
     catalog_bucket: str = "CATALOG-BUCKET"
     project: str = "sagemaker-custom"
     role: str = "CODEBUILD-ROLE"
@@ -153,7 +153,6 @@ _CODEBUILD = (
     *_PUBLISH,
     *_uses("own", "registry.HEAD blobs", "registry.PUT manifests"),
     *_uses("base", "registry.HEAD manifests"),
-    *_uses("contexts", *_UPLOAD),
     *_uses(
         "project",
         "codebuild.BatchGetProjects",

@@ -53,7 +53,8 @@ class Build:
 
     @property
     def document(self) -> dict:
-        logs = {"groupName": "/aws/codebuild/p", "streamName": self.id.partition(":")[2]} if self.now.has_log else {}
+        project, _, stream = self.id.partition(":")
+        logs = {"groupName": f"/aws/codebuild/{project}", "streamName": stream} if self.now.has_log else {}
         return {
             "id": self.id,
             "arn": self.arn,

@@ -30,7 +30,7 @@ from sagemaker_custom.errors import AwsError
 from sagemaker_custom.mirror import mirror_image
 from sagemaker_custom.plan import FINGERPRINT_LABEL
 from sagemaker_custom.progress import NoProgress
-from sagemaker_custom.reference import ImageReference
+from sagemaker_custom.reference import ImageReference, RegistryCredentials
 from sagemaker_custom.settings import Settings
 
 REGION = "us-east-1"
@@ -96,24 +96,18 @@ class Recorder:
 
 def arns_of(service, operation, params):
     here = f"{REGION}:{ACCOUNT}"
-    project = f"arn:aws:codebuild:{here}:project/"
-    match service, operation:
-        case "ecr", "GetAuthorizationToken":
-            return ("*",)
-        case "ecr", _:
-            names = [params["repositoryName"]] if "repositoryName" in params else params.get("repositoryNames", ["any"])
-            return [f"arn:aws:ecr:{REGION}:{params.get('registryId', ACCOUNT)}:repository/{name}" for name in names]
-        case "s3", "ListObjectsV2":
-            return (f"arn:aws:s3:::{params['Bucket']}",)
-        case "s3", _:
-            return (f"arn:aws:s3:::{params['Bucket']}/{params['Key']}",)
-        case "codebuild", _:
-            named = params.get("projectName") or params.get("name") or params.get("id")
-            names = [named] if named else [*params.get("names", ()), *params.get("ids", ())]
-            return [project + name.partition(":")[0] for name in names]
-        case "logs", _:
-            return (f"arn:aws:logs:{here}:log-group:{params['logGroupName']}:log-stream:{params['logStreamName']}",)
-    return ("*",)
+    if service == "ecr" and operation != "GetAuthorizationToken":
+        names = params.get("repositoryNames") or [params.get("repositoryName", "any")]
+        return [f"arn:aws:ecr:{REGION}:{params.get('registryId', ACCOUNT)}:repository/{name}" for name in names]
+    if service == "s3":
+        return [f"arn:aws:s3:::{params['Bucket']}" + (f"/{params['Key']}" if "Key" in params else "")]
+    if service == "codebuild":
+        named = params.get("projectName") or params.get("name") or params.get("id")
+        names = [named] if named else [*params.get("names", ()), *params.get("ids", ())]
+        return [f"arn:aws:codebuild:{here}:project/{name.partition(':')[0]}" for name in names]
+    if service == "logs":
+        return [f"arn:aws:logs:{here}:log-group:{params['logGroupName']}:log-stream:{params['logStreamName']}"]
+    return ["*"]
 
 
 class Bench:
@@ -126,6 +120,7 @@ class Bench:
         s3.create_bucket(Bucket=BUCKET)
         s3.create_bucket(Bucket="team-catalog")
         s3.put_object(Bucket="team-catalog", Key="recipes/a.yaml", Body=b"a")
+        self.session.events.register_first("before-send.s3.UploadPart", _deny_some)
         self.record = Recorder()
         self.record.listen(self.session)
         self.api = CodeBuildApi(self.machine)
@@ -133,6 +128,8 @@ class Bench:
         self.aws = Aws(self.session)
         self.registry = FakeRegistry()
         self.registry.put_image(BASE.repository, BASE.tag)
+        # moto's.
+        self.registry.credentials = RegistryCredentials(username="AWS", password=f"{ACCOUNT}-auth-token")
         self.client = self.registry.client(credentials=self.credentials)
         self.plan = example_plan()
         self.log_dir = folder / "logs"
@@ -177,10 +174,8 @@ class Bench:
         self.aws.account_id()
         self.upload("job/sourcedir.tar.gz", b"code")
         self.upload("job/large.tar.gz", bytes(LARGE))
-        self.session.events.register_first("before-send.s3.UploadPart", _denied)
         with suppress(AwsError):
             self.upload("job/denied.tar.gz", bytes(LARGE))
-        self.session.events.unregister("before-send.s3.UploadPart", _denied)
         for item in self.aws.list_objects("team-catalog", "recipes/"):
             self.aws.read_object("team-catalog", item.key)
         self.registry.put_image(REPOSITORY, "used", labels={FINGERPRINT_LABEL: FINGERPRINT})
@@ -198,6 +193,7 @@ class Bench:
         """What is asked of registries: the base is read, layers and a manifest are written."""
         self.use()
         self.parts()["ensure_repository"](self.plan.reference)
+        self.client.find(self.plan.base_reference)
         mirror_image(
             self.plan.base_reference,
             self.plan.reference.with_tag("appended"),
@@ -239,7 +235,9 @@ class Bench:
         self.aws.tags(REPOSITORY, region=REGION, account=ACCOUNT)
 
 
-def _denied(request, **kwargs):
+def _deny_some(request, **kwargs):
+    if "denied" not in request.url:
+        return None
     body = _Body(b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
     return AWSResponse(request.url, 403, {"Content-Type": "application/xml"}, body)
 
