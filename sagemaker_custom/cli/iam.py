@@ -21,18 +21,23 @@ ROUTES = ("use", "docker", "append", "codebuild", "codebuild-service", "platform
 @click.option("--account", metavar="ACCOUNT", help="Whose registry it is about; default: the setting.")
 @click.option("--bucket", metavar="NAME", help="For code and build contexts; default: the SageMaker SDK's.")
 @click.option("--catalog-bucket", metavar="NAME", help="Of the team catalogs; default: those of the settings.")
-def iam(route: str, region: str | None, account: str | None, bucket: str | None, catalog_bucket: str | None) -> None:
+def iam(
+    route: str, region: str | None, account: str | None, bucket: str | None, catalog_bucket: str | None, as_json: bool
+) -> None:
     """Print the IAM policy of ROUTE.
 
     It allows what the route calls, and nothing else. What is not known stands in capitals. "codebuild-trust" is the
-    trust policy of the service role, and "buildspec" what a build in CodeBuild runs.
+    trust policy of the service role, and "buildspec" what a build in CodeBuild runs. Policies are JSON in any case.
     """
     from sagemaker_custom.aws.permissions import policy, trust_policy
 
     if route == "buildspec":
         from sagemaker_custom.builders.codebuild_context import BUILDSPEC
 
-        click.echo(BUILDSPEC, nl=False)
+        if as_json:
+            print_document({"buildspec": BUILDSPEC})
+        else:
+            click.echo(BUILDSPEC, nl=False)
     elif route == "codebuild-trust":
         print_document(trust_policy())
     else:
