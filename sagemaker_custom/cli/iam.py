@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from sagemaker_custom.cli.completions import complete_regions
-from sagemaker_custom.cli.output import print_document
+from sagemaker_custom.cli.output import json_option, print_document
 
 if TYPE_CHECKING:
     from sagemaker_custom.aws.permissions import Place
@@ -21,6 +21,7 @@ ROUTES = ("use", "docker", "append", "codebuild", "codebuild-service", "platform
 @click.option("--account", metavar="ACCOUNT", help="Whose registry it is about; default: the setting.")
 @click.option("--bucket", metavar="NAME", help="For code and build contexts; default: the SageMaker SDK's.")
 @click.option("--catalog-bucket", metavar="NAME", help="Of the team catalogs; default: those of the settings.")
+@json_option
 def iam(
     route: str, region: str | None, account: str | None, bucket: str | None, catalog_bucket: str | None, as_json: bool
 ) -> None:

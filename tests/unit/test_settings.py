@@ -123,6 +123,15 @@ def test_ca_bundle_is_taken_from_the_usual_variables(tmp_path):
         ({"account": "12345"}, "account '12345' is not an AWS account id\n  -> write its 12 digits"),
         ({"account": "١٢٣٤٥٦٧٨٩٠١٢"}, "is not an AWS account id"),
         ({"ca_bundle": "/nowhere/ca.pem"}, "ca_bundle '/nowhere/ca.pem' is not a file\n  -> name a PEM file"),
+        ({"codebuild_ca_bundle": "/nowhere/ca.pem"}, "codebuild_ca_bundle '/nowhere/ca.pem' is not a file"),
+        ({"codebuild_cache": "S3"}, "codebuild_cache 'S3' cannot be used\n  -> write NO_CACHE or LOCAL"),
+        (
+            {"codebuild_project": "arn:aws:codebuild:x"},
+            "is not the name of a project\n  -> write its name, not its ARN",
+        ),
+        ({"codebuild_timeout_minutes": 3}, "codebuild_timeout_minutes 3 cannot be used\n  -> write 5 to 2160"),
+        ({"codebuild_vpc_id": "vpc-1"}, "belong together\n  -> set all three, or none"),
+        ({"codebuild_subnets": ("subnet-1",)}, "belong together\n  -> set all three, or none"),
     ],
 )
 def test_values_that_cannot_work_are_refused(values, message):
