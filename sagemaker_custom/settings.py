@@ -205,6 +205,11 @@ class Settings:
         values |= {_known(name, "overrides"): value for name, value in (overrides or {}).items()}
         return cls(**values)
 
+    @property
+    def has_codebuild(self) -> bool:
+        """Whether somebody set CodeBuild up: named a project, or a role to create one with."""
+        return bool(self.codebuild_project or self.codebuild_service_role)
+
     def endpoint_for(self, host: str) -> str:
         """Return the URL at which the registry ``host`` is reached."""
         for endpoint in self.registry_endpoints:

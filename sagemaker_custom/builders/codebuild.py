@@ -76,11 +76,6 @@ class ContextStore(Protocol):
         """Upload a file."""
 
 
-def is_configured(settings: Settings) -> bool:
-    """Tell whether somebody set CodeBuild up: named a project, or a role to create one with."""
-    return bool(settings.codebuild_project or settings.codebuild_service_role)
-
-
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Place:
     """Where one build runs."""
@@ -298,7 +293,13 @@ class CodeBuildBuilder:
         except KeyboardInterrupt:
             logger.debug("the question was answered by Ctrl-C")
         if wants_stop:
-            place.builds.stop(build.id)
+            try:
+                place.builds.stop(build.id)
+            except SageMakerCustomError as error:
+                self._progress.step(
+                    f"the build {build.id} could not be stopped: {error.message}; {console_link(build)}"
+                )
+                return
             self._progress.step(f"stopped the build {build.id}")
         else:
             self._progress.step(f"the build {build.id} goes on, and the next call joins it: {console_link(build)}")

@@ -17,7 +17,7 @@ from fakes.fake_aws import FakeAws
 from fakes.fake_registry import FakeRegistry
 
 from sagemaker_custom.aws import CodeBuild, Connection
-from sagemaker_custom.builders.codebuild import CodeBuildBuilder, is_configured
+from sagemaker_custom.builders.codebuild import CodeBuildBuilder
 from sagemaker_custom.builders.codebuild_context import BUILDSPEC
 from sagemaker_custom.builders.endpoints import Endpoints
 from sagemaker_custom.errors import (
@@ -249,11 +249,6 @@ class TestProject:
         bench.build()
         assert bench.request["imagePullCredentialsTypeOverride"] == "SERVICE_ROLE"
 
-    def test_configured_is_who_names_a_project_or_a_role(self):
-        assert not is_configured(Settings())
-        assert is_configured(Settings(codebuild_project="images"))
-        assert is_configured(Settings(codebuild_service_role=ROLE))
-
 
 class TestFailure:
     @pytest.mark.parametrize(
@@ -411,6 +406,15 @@ class TestCtrlC:
         assert len(asked) == 1
         assert len(bench.api.stopped) == stopped
         assert ("goes on" in bench.shown.steps[-1]) is not bool(stopped)
+
+    def test_who_may_not_stop_it_is_told_where_it_runs(self, bench):
+        bench.sleep = _ctrl_c
+        bench.confirm = lambda question: True
+        bench.api.fail("StopBuild", "AccessDeniedException")
+        with pytest.raises(KeyboardInterrupt):
+            bench.build()
+        assert "could not be stopped: access denied" in bench.shown.steps[-1]
+        assert "https://us-east-1.console.aws.amazon.com/" in bench.shown.steps[-1]
 
     def test_ctrl_c_as_the_answer_leaves_it_running(self, bench):
         bench.sleep = _ctrl_c

@@ -1,4 +1,4 @@
-"""``builder="codebuild"`` from settings to a registry process: everything is real but AWS and the machine that builds."""
+"""``builder="codebuild"`` from settings to a registry process: all is real but AWS and the machine that builds."""
 
 from __future__ import annotations
 
