@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -14,16 +15,18 @@ from typing import TYPE_CHECKING, Protocol
 from sagemaker_custom._version import __version__
 from sagemaker_custom.builders import ImageBuilder
 from sagemaker_custom.builders.auto import AutoBuilder
-from sagemaker_custom.builders.choice import check_takes_locks, choose_builder, wanted_builder
+from sagemaker_custom.builders.choice import builder_choice, check_takes_locks, has_codebuild, wanted_builder
 from sagemaker_custom.builders.endpoints import Endpoints
 from sagemaker_custom.plan import BuildPlan, PipIndexes
-from sagemaker_custom.progress import Progress
+from sagemaker_custom.progress import Progress, confirm
 from sagemaker_custom.reference import ImageReference, RegistryCredentials
 from sagemaker_custom.resolve import PipStep
 from sagemaker_custom.settings import Settings
 
 if TYPE_CHECKING:
+    from sagemaker_custom.aws import Aws
     from sagemaker_custom.builders.append import AppendBuilder, AppendParts
+    from sagemaker_custom.builders.codebuild import CodeBuildBuilder
     from sagemaker_custom.builders.docker import DockerBuilder
     from sagemaker_custom.builders.docker_engine import DockerEngine
     from sagemaker_custom.inventories import Inventories
@@ -56,6 +59,7 @@ class Workbench:
     progress: Progress
     pip_indexes: PipIndexes
     engine: Callable[[], DockerEngine]
+    aws: Callable[[], Aws]
     registry: Callable[[], RegistryClient]
     credentials: Callable[[str], RegistryCredentials | None]
     repositories: Repositories
@@ -77,15 +81,21 @@ class Workbench:
             check_takes_locks(builder)
             self.progress.log("builder append: a lock names every wheel")
             return self._append(lock)
-        wanted = wanted_builder(builder, self.settings)
-        choice = choose_builder(plan, wanted)
+        choice = builder_choice(plan, builder, self.settings)
         self.progress.log(f"builder {choice.name}: {choice.reason}")
+        wanted = wanted_builder(builder, self.settings, plan)
         if wanted == "append":
             return self._append()
         if wanted == "docker":
             return self._docker()
+        if wanted == "codebuild":
+            return self._codebuild()
         return AutoBuilder(
-            self._append, self._docker, engine_version=lambda: self.engine().version(), progress=self.progress
+            self._append,
+            self._docker,
+            self._codebuild if has_codebuild(plan, self.settings) else None,
+            engine_version=lambda: self.engine().version(),
+            progress=self.progress,
         )
 
     def preview(self, plan: BuildPlan) -> Lock | None:
@@ -102,6 +112,10 @@ class Workbench:
     @property
     def _endpoints(self) -> Endpoints:
         return Endpoints(endpoint_for=self.settings.endpoint_for, credentials=self.credentials)
+
+    @property
+    def _log_dir(self) -> Path:
+        return Path(self.settings.cache_dir, "logs")
 
     def _docker(self) -> DockerBuilder:
         from sagemaker_custom.builders.buildkit import choose_route, docker_commands
@@ -123,10 +137,32 @@ class Workbench:
             remove_tag=self.repositories.remove_tag,
             ca_bundle=self.settings.ca_bundle,
             accept_stand_ins=self.settings.accept_stand_ins,
-            log_dir=Path(self.settings.cache_dir, "logs"),
+            log_dir=self._log_dir,
             version=__version__,
-            token=lambda: secrets.token_hex(4),
-            clock=lambda: datetime.now(timezone.utc),
+            token=_token,
+            clock=_now,
+            progress=self.progress,
+        )
+
+    def _codebuild(self) -> CodeBuildBuilder:
+        from sagemaker_custom.aws import CodeBuild
+        from sagemaker_custom.builders.codebuild import CodeBuildBuilder
+
+        aws = self.aws()
+        return CodeBuildBuilder(
+            self.settings,
+            builds=lambda region: CodeBuild(aws.connection, region=region),
+            contexts=aws,
+            registry=self.registry(),
+            endpoints=self._endpoints,
+            ensure_repository=self.repositories.ensure,
+            remove_tag=self.repositories.remove_tag,
+            log_dir=self._log_dir,
+            version=__version__,
+            token=_token,
+            clock=_now,
+            sleep=time.sleep,
+            confirm=confirm,
             progress=self.progress,
         )
 
@@ -174,3 +210,11 @@ class Workbench:
         return self.copy(
             source, target, platform=platform, progress=self.progress, watch=self.inventories.watch
         ).reference
+
+
+def _token() -> str:
+    return secrets.token_hex(4)
+
+
+def _now() -> datetime:
+    return datetime.now(timezone.utc)

@@ -257,3 +257,21 @@ class SharedTask:
         with self._lock:
             self._is_over = True
             self._task.finish()
+
+
+def confirm(question: str, *, answers: TextIO | None = None) -> bool | None:
+    """Ask for yes or no on the terminal.
+
+    Args:
+        question: Without a question of how to answer, which is added.
+        answers: Default: standard input, whatever it is at the time.
+
+    Returns:
+        ``None`` where nobody can be asked; an answer that is not yes is no.
+    """
+    stream = answers or sys.stdin
+    if not (stream and stream.isatty() and sys.stderr.isatty()):
+        return None
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return stream.readline().strip().lower() in {"y", "yes"}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -16,6 +15,7 @@ from typing import Any
 import platformdirs
 
 from sagemaker_custom.errors import SettingsError
+from sagemaker_custom.setting_values import read_count, read_flag, read_locations, read_number, read_text, read_texts
 
 _ENV_PREFIX = "SAGEMAKER_CUSTOM_"
 # A company's CA bundle is nearly always announced by one of these already.
@@ -23,6 +23,9 @@ _CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 # What besides decides where the configuration file and the cache folder are.
 _LOOKED_AT = frozenset({*_CA_VARIABLES, "HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"})
 _REMEMBERED = 16
+_CACHES = ("NO_CACHE", "LOCAL")
+_PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,149}")
+_SHORTEST, _LONGEST = 5, 2160
 _MIRROR = ("if-missing", "always")
 _VERIFY = ("auto", "run", "static")
 _PREFIX = re.compile(r"[a-z0-9]+(?:[-/][a-z0-9]+)*")
@@ -69,9 +72,33 @@ class Settings:
     pip_extra_index_urls: tuple[str, ...] = field(default=(), repr=False)
     """Further indexes for pip steps; may hold credentials."""
     builder: str = "auto"
-    """What ``builder="auto"`` means: ``auto``, ``append`` or ``docker``."""
+    """What ``builder="auto"`` means: ``auto``, ``append``, ``docker`` or ``codebuild``."""
     verify: str = "auto"
     """How appended images are checked: ``run`` in an engine, ``static``, or ``auto``: run where that costs little."""
+    codebuild_project: str | None = None
+    """CodeBuild project that builds; default: ``sagemaker-custom``, created with ``codebuild_service_role``."""
+    codebuild_service_role: str | None = None
+    """ARN or name of the role that builds run as; needed where the project does not exist yet."""
+    codebuild_bucket: str | None = None
+    """S3 bucket for build contexts; default: the SageMaker SDK's, ``sagemaker-<region>-<account>``."""
+    codebuild_vpc_id: str | None = None
+    """VPC that a project which is created here runs in; default: none."""
+    codebuild_subnets: tuple[str, ...] = ()
+    """Subnets of that VPC."""
+    codebuild_security_group_ids: tuple[str, ...] = ()
+    """Security groups in that VPC."""
+    codebuild_compute_type: str | None = None
+    """Size of the machine; default: the project's, ``BUILD_GENERAL1_MEDIUM`` where it is created here."""
+    codebuild_image: str | None = None
+    """Image that builds run in, with docker, aws and python3; default: the project's, AWS's own where created here."""
+    codebuild_cache: str = "NO_CACHE"
+    """``NO_CACHE``, or ``LOCAL`` for Docker's layers on the build host; for a project that is created here."""
+    codebuild_index_secret: str | None = None
+    """Name or ARN of the secret in Secrets Manager with a netrc file for package indexes."""
+    codebuild_ca_bundle: str | None = None
+    """PEM file that the steps of the build trust; default: what the base image trusts."""
+    codebuild_timeout_minutes: int = 120
+    """Minutes after which CodeBuild gives a build up."""
     cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("sagemaker-custom", appauthor=False))
     """Folder for build logs and what the sandbox keeps; safe to delete."""
     registry_timeout_s: float = 60.0
@@ -120,8 +147,34 @@ class Settings:
             raise SettingsError(f"mirror {self.mirror!r} cannot be used", hint=f"write {' or '.join(_MIRROR)}")
         if self.verify not in _VERIFY:
             raise SettingsError(f"verify {self.verify!r} cannot be used", hint=f"write {', '.join(_VERIFY)}")
-        if self.ca_bundle is not None and not Path(self.ca_bundle).is_file():
-            raise SettingsError(f"ca_bundle {self.ca_bundle!r} is not a file", hint="name a PEM file")
+        for name in ("ca_bundle", "codebuild_ca_bundle"):
+            file = getattr(self, name)
+            if file is not None and not Path(file).is_file():
+                raise SettingsError(f"{name} {file!r} is not a file", hint="name a PEM file")
+        self._check_codebuild()
+
+    def _check_codebuild(self) -> None:
+        if self.codebuild_cache not in _CACHES:
+            raise SettingsError(
+                f"codebuild_cache {self.codebuild_cache!r} cannot be used", hint=f"write {' or '.join(_CACHES)}"
+            )
+        if self.codebuild_project is not None and not _PROJECT.fullmatch(self.codebuild_project):
+            raise SettingsError(
+                f"codebuild_project {self.codebuild_project!r} is not the name of a project",
+                hint="write its name, not its ARN: 2 to 150 of A-Z a-z 0-9 - _",
+            )
+        network = (self.codebuild_vpc_id, self.codebuild_subnets, self.codebuild_security_group_ids)
+        if any(network) and not all(network):
+            raise SettingsError(
+                "codebuild_vpc_id, codebuild_subnets and codebuild_security_group_ids belong together",
+                hint="set all three, or none",
+            )
+        # CodeBuild's own limits.
+        if not _SHORTEST <= self.codebuild_timeout_minutes <= _LONGEST:
+            raise SettingsError(
+                f"codebuild_timeout_minutes {self.codebuild_timeout_minutes} cannot be used",
+                hint=f"write {_SHORTEST} to {_LONGEST}",
+            )
 
     @classmethod
     def load(
@@ -156,6 +209,11 @@ class Settings:
         values["catalog"] = (*in_file.get("catalog", ()), *in_environment.get("catalog", ()))
         values |= {_known(name, "overrides"): value for name, value in (overrides or {}).items()}
         return cls(**values)
+
+    @property
+    def has_codebuild(self) -> bool:
+        """Whether somebody set CodeBuild up: named a project, or a role to create one with."""
+        return bool(self.codebuild_project or self.codebuild_service_role)
 
     def endpoint_for(self, host: str) -> str:
         """Return the URL at which the registry ``host`` is reached."""
@@ -267,35 +325,6 @@ def _read(value: object, name: str, where: str) -> Any:
         raise SettingsError(f"{where} cannot be {shown}: {error}", hint="see docs/reference/settings.md") from error
 
 
-def _text(value: object) -> str:
-    if isinstance(value, str | int) and not isinstance(value, bool):
-        return str(value)
-    raise TypeError("it has to be a text")
-
-
-def _flag(value: object) -> bool:
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    word = str(value).lower()
-    if word not in words:
-        raise ValueError("it has to be true or false")
-    return words[word]
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        return tuple(value.split())
-    if isinstance(value, list):
-        return tuple(_text(item) for item in value)
-    raise TypeError("it has to be a list, or words with spaces between them")
-
-
-def _locations(value: object) -> tuple[str, ...]:
-    if isinstance(value, str):
-        parts = re.split(rf"{re.escape(os.pathsep)}(?!//)", value)
-        return tuple(part.strip() for part in parts if part.strip())
-    return _texts(value)
-
-
 def _endpoints(value: object) -> tuple[RegistryEndpoint, ...]:
     pairs = dict(item.partition("=")[::2] for item in value.split()) if isinstance(value, str) else value
     if not isinstance(pairs, dict):
@@ -307,31 +336,20 @@ def _endpoints(value: object) -> tuple[RegistryEndpoint, ...]:
     return endpoints
 
 
-def _number(value: object) -> float:
-    number = float(str(value))
-    if not (math.isfinite(number) and number > 0):
-        raise ValueError("it has to be a number of seconds above 0")
-    return number
-
-
-def _count(value: object) -> int:
-    number = int(str(value))
-    if number < 1:
-        raise ValueError("it has to be at least 1")
-    return number
-
-
 _SPECIAL_READERS: dict[str, Callable[[object], Any]] = {
     "registry_endpoints": _endpoints,
-    "scan_on_push": _flag,
-    "catalog": _locations,
-    "catalog_offline": _flag,
-    "accept_stand_ins": _flag,
-    "sdk_telemetry": _flag,
-    "pip_extra_index_urls": _texts,
-    "registry_timeout_s": _number,
-    "registry_attempts": _count,
+    "scan_on_push": read_flag,
+    "catalog": read_locations,
+    "catalog_offline": read_flag,
+    "accept_stand_ins": read_flag,
+    "sdk_telemetry": read_flag,
+    "pip_extra_index_urls": read_texts,
+    "registry_timeout_s": read_number,
+    "registry_attempts": read_count,
+    "codebuild_subnets": read_texts,
+    "codebuild_security_group_ids": read_texts,
+    "codebuild_timeout_minutes": read_count,
 }
 _READERS: dict[str, Callable[[object], Any]] = {
-    item.name: _SPECIAL_READERS.get(item.name, _text) for item in fields(Settings)
+    item.name: _SPECIAL_READERS.get(item.name, read_text) for item in fields(Settings)
 }

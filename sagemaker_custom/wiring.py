@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sagemaker_custom import catalog as catalogs
 from sagemaker_custom.bases import describe_serving, find_base, with_defaults
-from sagemaker_custom.builders.choice import BuilderChoice, check_builder, choose_builder, wanted_builder
+from sagemaker_custom.builders.choice import BuilderChoice, builder_choice, check_builder
 from sagemaker_custom.catalog_sources import Locations, open_catalog
 from sagemaker_custom.dockerfile_folder import read_context
 from sagemaker_custom.errors import (
@@ -366,7 +366,7 @@ class Parts:
         Raises:
             UsageError: There is no such builder.
         """
-        return choose_builder(plan, wanted_builder(builder, self.settings))
+        return builder_choice(plan, builder, self.settings)
 
     @cached_property
     def _repositories(self) -> Repositories:
@@ -383,6 +383,7 @@ class Parts:
             progress=progress,
             pip_indexes=self._pip_indexes,
             engine=lambda: self.engine,
+            aws=lambda: self.aws,
             registry=lambda: self.registry,
             credentials=self.registry_credentials,
             repositories=self._repositories,

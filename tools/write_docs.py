@@ -1,7 +1,8 @@
-"""The image catalog → the tables of ``docs/reference`` that list it."""
+"""The image catalog, and the table of AWS calls → the parts of ``docs/reference`` that list them."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import groupby
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 from packaging.version import Version
 
 from sagemaker_custom import catalog
+from sagemaker_custom.aws.permissions import ACTIONS, DESCRIPTIONS, ROUTES, Place, Use, policy, trust_policy, uses_of
+from sagemaker_custom.builders.codebuild_context import BUILDSPEC
 from sagemaker_custom.catalog import BaseImage, Catalog, Recipe
 from sagemaker_custom.catalog.images import release_of
 from sagemaker_custom.catalog.recipes import Variant, build_of, python_of
@@ -27,7 +30,8 @@ _SCOPES = ("training", "inference", "processing")
 def main() -> None:
     """Write the tables of every page that has some."""
     known = catalog.load()
-    for name, tables in (("images.md", image_tables(known)), ("extras.md", recipe_tables(known))):
+    written = {"images.md": image_tables(known), "extras.md": recipe_tables(known), "iam.md": iam_policies(known)}
+    for name, tables in written.items():
         page = REFERENCE / name
         page.write_text(with_tables(page.read_text(encoding="utf-8"), tables), encoding="utf-8")
 
@@ -38,6 +42,29 @@ def with_tables(text: str, tables: str) -> str:
     if not marker:
         raise SystemExit(f"the page has no line {BEGIN!r}")
     return f"{introduction}{marker}\n\n{tables}"
+
+
+def iam_policies(known: Catalog) -> str:
+    """Return a section a route, with its policy where nothing is filled in, and what a build in CodeBuild runs."""
+    del known
+    place = Place(secret="INDEX-SECRET", in_vpc=True)  # noqa: S106 - the name of one
+    sections = [
+        f"## {route}\n\n{DESCRIPTIONS[route]}\n\n{_json(policy(route, place))}\n\n{_calls(uses_of(route, place))}"
+        for route in ROUTES
+    ]
+    trust = f"## codebuild-trust\n\nWho may take the service role.\n\n{_json(trust_policy())}\n"
+    buildspec = f"## buildspec\n\nWhat a build in CodeBuild runs, for every image.\n\n```text\n{BUILDSPEC}```\n"
+    return "\n".join([*sections, trust, buildspec])
+
+
+def _json(document: dict[str, Any]) -> str:
+    return f"```json\n{json.dumps(document, indent=2)}\n```"
+
+
+def _calls(uses: Iterable[Use]) -> str:
+    operations = dict.fromkeys(use.operation for use in uses if ACTIONS[use.operation])
+    rows = [[f"`{name}`", ", ".join(f"`{action}`" for action in ACTIONS[name])] for name in operations]
+    return table(("call", "asks for"), rows)
 
 
 def image_tables(known: Catalog) -> str:

@@ -1,6 +1,7 @@
-"""AWS, spoken in one place: our questions → STS, ECR and S3 → our values, or an ``AwsError`` that says why."""
+"""AWS, spoken in one place: our questions → STS, ECR, S3, CodeBuild → our values, or an ``AwsError`` that says why."""
 
+from sagemaker_custom.aws.codebuild import CodeBuild
 from sagemaker_custom.aws.connection import Connection, open_session
 from sagemaker_custom.aws.services import Aws, ListedObject, StoredObject
 
-__all__ = ["Aws", "Connection", "ListedObject", "StoredObject", "open_session"]
+__all__ = ["Aws", "CodeBuild", "Connection", "ListedObject", "StoredObject", "open_session"]

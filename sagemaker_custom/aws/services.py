@@ -78,6 +78,11 @@ class Aws:
         self._caller: dict[str, Any] | None = None
 
     @property
+    def connection(self) -> Connection:
+        """The clients, for services that have a module of their own."""
+        return self._connection
+
+    @property
     def region(self) -> str:
         """Where everything happens that is not told otherwise.
 

@@ -12,7 +12,7 @@ from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.resolve import CondaStep, PackagesStep, PipStep, Step, ToolkitStep
 from sagemaker_custom.settings import Settings
 
-BUILDERS = ("auto", "append", "docker")
+BUILDERS = ("auto", "append", "docker", "codebuild")
 """What ``builder=`` may be."""
 
 
@@ -20,11 +20,11 @@ BUILDERS = ("auto", "append", "docker")
 class BuilderChoice:
     """Which builder is taken."""
 
-    name: Literal["append", "docker"]
+    name: Literal["append", "docker", "codebuild"]
     reason: str
     """Why it is this one, for people."""
     may_change: bool = False
-    """Whether the other one may be taken when it turns out that this one cannot do it."""
+    """Whether another one may be taken when it turns out that this one cannot do it."""
 
 
 def check_builder(builder: str) -> str:
@@ -38,14 +38,21 @@ def check_builder(builder: str) -> str:
     return builder
 
 
-def wanted_builder(builder: str, settings: Settings) -> str:
+def wanted_builder(builder: str, settings: Settings, plan: BuildPlan) -> str:
     """Return which one is asked for, by argument or else by setting.
 
     Raises:
         UsageError: There is no such builder.
     """
-    check_builder(builder)
-    return check_builder(settings.builder) if builder == "auto" else builder
+    if check_builder(builder) != "auto":
+        return builder
+    # A team's setting says where its images are built; those of local mode never leave this machine.
+    return "auto" if check_builder(settings.builder) == "codebuild" and plan.is_local else settings.builder
+
+
+def has_codebuild(plan: BuildPlan, settings: Settings) -> bool:
+    """Tell whether CodeBuild is there to build ``plan`` where nothing else can: set up, and for Amazon ECR."""
+    return settings.has_codebuild and plan.reference.ecr is not None
 
 
 def check_takes_locks(builder: str) -> None:
@@ -54,19 +61,30 @@ def check_takes_locks(builder: str) -> None:
     Raises:
         UsageError: It cannot.
     """
-    if builder == "docker":
+    if builder in {"docker", "codebuild"}:
         raise UsageError(
-            "builder='docker' has pip choose what is installed, so it cannot follow a lock",
+            f"builder={builder!r} has pip choose what is installed, so it cannot follow a lock",
             hint="leave builder out, or write builder='append'",
         )
 
 
-def choose_builder(plan: BuildPlan, wanted: str) -> BuilderChoice:
-    """Choose by what the plan says; no network is asked, so whether there are wheels is not known.
+def builder_choice(plan: BuildPlan, builder: str, settings: Settings) -> BuilderChoice:
+    """Choose by argument, settings and plan; see :func:`choose_builder`.
+
+    Raises:
+        UsageError: There is no such builder.
+    """
+    wanted = wanted_builder(builder, settings, plan)
+    return choose_builder(plan, wanted, codebuild=has_codebuild(plan, settings))
+
+
+def choose_builder(plan: BuildPlan, wanted: str, *, codebuild: bool = False) -> BuilderChoice:
+    """Choose by what the plan says; nothing is asked, so neither wheels nor a Docker Engine are looked for.
 
     Args:
         plan: One that needs a build.
         wanted: One of :data:`BUILDERS`.
+        codebuild: Whether CodeBuild can take the place of Docker; see :func:`has_codebuild`.
 
     Raises:
         UsageError: There is no such builder.
@@ -75,14 +93,17 @@ def choose_builder(plan: BuildPlan, wanted: str) -> BuilderChoice:
     obstacle = why_not_appended(plan)
     if wanted == "docker":
         return BuilderChoice(name="docker", reason="asked for")
+    if wanted == "codebuild":
+        return BuilderChoice(name="codebuild", reason="asked for")
     if wanted == "append":
         reason = f"asked for, but it cannot build this: {obstacle}" if obstacle else "asked for"
         return BuilderChoice(name="append", reason=reason)
+    instead = ", codebuild where no Docker Engine answers" if codebuild else ""
     if obstacle:
-        return BuilderChoice(name="docker", reason=obstacle)
+        return BuilderChoice(name="docker", reason=f"{obstacle}{instead}", may_change=codebuild)
     return BuilderChoice(
         name="append",
-        reason="wheels become layers of the base in the registry; docker if a package has no wheel that fits",
+        reason=f"wheels become layers of the base in the registry; docker if a package has no wheel that fits{instead}",
         may_change=True,
     )
 

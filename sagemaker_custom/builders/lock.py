@@ -8,12 +8,14 @@ from collections.abc import Iterable, Mapping
 from sagemaker_custom.errors import BuildError
 from sagemaker_custom.spec import canonical_json
 
-_MARK = "sagemaker-custom installed: "
+LISTING_MARK = "sagemaker-custom installed: "
+"""What the line of the listing begins with."""
+
 _PROGRAM = (
     "import importlib.metadata as m, json; "
     "found = [d for d in m.distributions() if d.metadata['Name']]; "
     "v = {d.metadata['Name'].lower().replace('_', '-'): d.version for d in reversed(found)}; "
-    f"print({_MARK!r} + json.dumps(v))"
+    f"print({LISTING_MARK!r} + json.dumps(v))"
 )
 
 
@@ -29,8 +31,8 @@ def read_listing(lines: Iterable[str], *, image: str) -> dict[str, str]:
         BuildError: It printed no listing.
     """
     for line in lines:
-        if line.startswith(_MARK):
-            found = json.loads(line.removeprefix(_MARK))
+        if line.startswith(LISTING_MARK):
+            found = json.loads(line.removeprefix(LISTING_MARK))
             return {str(name): str(version) for name, version in found.items()}
     raise BuildError(
         f"Python in {image} did not list what is installed",

@@ -148,8 +148,8 @@ class Partitions:
     accounts: Mapping[str, Mapping[str, str]]
     """Account set → region → account."""
 
-    def dns_suffix(self, region: str) -> str:
-        """Return the suffix of AWS host names in ``region``; regions that are newer than this catalog work too.
+    def partition(self, region: str) -> str:
+        """Return the partition of ``region``; regions that are newer than this catalog work too.
 
         Raises:
             ImageNotInCatalogError: No partition has regions of that name.
@@ -163,7 +163,15 @@ class Partitions:
                 f"there is no AWS region {region!r}",
                 hint=f"did you mean {', '.join(near)}?" if near else "write for example 'us-east-1'",
             )
-        return self.dns_suffixes[partition]
+        return partition
+
+    def dns_suffix(self, region: str) -> str:
+        """Return the suffix of AWS host names in ``region``.
+
+        Raises:
+            ImageNotInCatalogError: No partition has regions of that name.
+        """
+        return self.dns_suffixes[self.partition(region)]
 
     def registry_host(self, account: str, region: str) -> str:
         """Return the host of the private ECR registry of ``account`` in ``region``."""

@@ -23,6 +23,7 @@ COMMANDS = (
     LazyCommand("mirror", "sagemaker_custom.cli.mirror:mirror", "Bring a base image from another region."),
     LazyCommand("login", "sagemaker_custom.cli.login:login", "Log docker in to the account's registry."),
     LazyCommand("catalog", "sagemaker_custom.cli.catalog:catalog", "Check, list and renew image catalogs."),
+    LazyCommand("iam", "sagemaker_custom.cli.iam:iam", "Print the IAM policy of ROUTE."),
     LazyCommand("doctor", "sagemaker_custom.cli.doctor:doctor", "Check this machine and its credentials."),
     LazyCommand("sandbox", "sagemaker_custom.cli.sandbox:sandbox", "Run a whole AWS to try things on."),
     LazyCommand("completion", "sagemaker_custom.cli.completion:completion", "Print a shell's completion script."),

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sagemaker_custom.wheels.lock import Lock
     from sagemaker_custom.wiring import Parts
 
-BUILDERS = ("auto", "append", "docker")
+BUILDERS = ("auto", "append", "docker", "codebuild")
 VERIFY = ("auto", "run", "static")
 
 

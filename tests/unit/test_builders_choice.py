@@ -14,7 +14,13 @@ from fakes.fake_registry import FakeRegistry
 from sagemaker_custom.builders.append_check import EngineCheck
 from sagemaker_custom.builders.append_interface import AppendableBase
 from sagemaker_custom.builders.auto import AutoBuilder
-from sagemaker_custom.builders.choice import check_takes_locks, choose_builder, wanted_builder
+from sagemaker_custom.builders.choice import (
+    builder_choice,
+    check_takes_locks,
+    choose_builder,
+    has_codebuild,
+    wanted_builder,
+)
 from sagemaker_custom.builders.endpoints import Endpoints
 from sagemaker_custom.errors import EngineUnavailableError, NotAppendableError, UsageError, VerificationError
 from sagemaker_custom.oci import DOCKER_CONFIG, DOCKER_MANIFEST, Descriptor, ImageManifest
@@ -60,6 +66,7 @@ class TestChoice:
 
     def test_one_that_is_asked_for_is_taken(self):
         assert choose_builder(example_plan(), "docker").name == "docker"
+        assert choose_builder(example_plan(), "codebuild").name == "codebuild"
         assert choose_builder(example_plan(), "append").reason == "asked for"
 
     def test_append_that_is_asked_for_in_vain_is_told_before_it_fails(self):
@@ -68,16 +75,41 @@ class TestChoice:
 
     def test_argument_comes_before_the_setting(self):
         settings = Settings(builder="docker")
-        assert [wanted_builder(word, settings) for word in ("auto", "append")] == ["docker", "append"]
+        plan = example_plan()
+        assert [wanted_builder(word, settings, plan) for word in ("auto", "append")] == ["docker", "append"]
+
+    def test_setting_for_codebuild_leaves_local_mode_to_docker(self):
+        settings = Settings(builder="codebuild")
+        assert builder_choice(example_plan(), "auto", settings).name == "codebuild"
+        assert builder_choice(example_plan(local=True), "auto", settings).name == "docker"
+        assert builder_choice(example_plan(local=True), "codebuild", settings).name == "codebuild"
+
+    def test_codebuild_that_is_set_up_is_told_of_as_the_last_resort(self):
+        settings, steps = Settings(codebuild_project="images"), (PackagesStep(packages=("tree",)),)
+        choice = builder_choice(with_steps(example_plan(), *steps), "auto", settings)
+        assert (choice.name, choice.may_change) == ("docker", True)
+        assert choice.reason.endswith("(tree), codebuild where no Docker Engine answers")
+        appended = builder_choice(example_plan(), "auto", settings)
+        assert appended.name == "append"
+        assert appended.reason.endswith("no wheel that fits, codebuild where no Docker Engine answers")
+
+    def test_codebuild_is_no_resort_for_what_does_not_go_to_ecr(self):
+        settings = Settings(codebuild_project="images")
+        assert has_codebuild(example_plan(), settings)
+        elsewhere = replace(example_plan(), reference=ImageReference(registry="registry.example.com", repository="a"))
+        assert not has_codebuild(elsewhere, settings)
+        assert not has_codebuild(example_plan(local=True), settings)
+        assert not has_codebuild(example_plan(), Settings())
 
     @pytest.mark.parametrize("settings", [Settings(builder="podman"), Settings()])
     def test_unknown_one_is_refused(self, settings):
         with pytest.raises(UsageError, match="builder='podman' is not a builder"):
-            wanted_builder("podman" if settings.builder == "auto" else "auto", settings)
+            wanted_builder("podman" if settings.builder == "auto" else "auto", settings, example_plan())
 
-    def test_docker_takes_no_locks(self):
-        with pytest.raises(UsageError, match="cannot follow a lock"):
-            check_takes_locks("docker")
+    @pytest.mark.parametrize("builder", ["docker", "codebuild"])
+    def test_builders_that_run_pip_take_no_locks(self, builder):
+        with pytest.raises(UsageError, match=f"builder='{builder}' .* cannot follow a lock"):
+            check_takes_locks(builder)
 
 
 class Recording:
@@ -128,7 +160,36 @@ class TestAuto:
         with pytest.raises(EngineUnavailableError) as caught:
             self.build(Recording(NotAppendableError("no wheel", hint="take another version")), Recording(), engine)
         assert "cannot be made without Docker: no wheel; and Docker is not running" in caught.value.message
-        assert caught.value.hint == "take another version; or: start it"
+        assert caught.value.hint.startswith("take another version; or: start it; or: set codebuild_service_role or ")
+
+    @pytest.mark.parametrize("refusal", [None, "no wheel"])
+    def test_codebuild_takes_over_where_no_engine_answers_and_says_why(self, refusal):
+        engine, codebuild, progress = FakeEngine(FakeRegistry()), Recording(), RecordingProgress()
+        engine.fail("version", EngineUnavailableError("Docker is not running"))
+        append, plan = Recording(NotAppendableError(refusal or "it was tried")), example_plan()
+        if refusal is None:
+            plan = with_steps(plan, PackagesStep(packages=("tree",)))
+            refusal = "packages of the distribution have to be installed (tree)"
+        unused = Recording(AssertionError("docker was tried"))
+        AutoBuilder(
+            lambda: append, lambda: unused, lambda: codebuild, engine_version=engine.version, progress=progress
+        ).build(plan, fresh=True)
+        assert codebuild.built == [(plan, True)]
+        told = f"builder codebuild: append cannot build this: {refusal}; and Docker is not running"
+        assert progress.steps == [told]
+
+    def test_docker_comes_before_codebuild(self):
+        engine, docker = FakeEngine(FakeRegistry()), Recording()
+        unused = Recording(AssertionError("codebuild was tried"))
+        builder = AutoBuilder(
+            lambda: Recording(NotAppendableError("no wheel")),
+            lambda: docker,
+            lambda: unused,
+            engine_version=engine.version,
+            progress=RecordingProgress(),
+        )
+        builder.build(example_plan())
+        assert docker.built == [(example_plan(), False)]
 
 
 class TestCheck:

@@ -261,7 +261,9 @@ def written_docs():
     return module
 
 
-@pytest.mark.parametrize(("page", "tables"), [("images.md", "image_tables"), ("extras.md", "recipe_tables")])
+@pytest.mark.parametrize(
+    ("page", "tables"), [("images.md", "image_tables"), ("extras.md", "recipe_tables"), ("iam.md", "iam_policies")]
+)
 def test_tables_are_those_of_the_catalog(page, tables):
     writer = written_docs()
     text = read(f"reference/{page}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import io
 import logging
+from contextlib import redirect_stderr
 
 import pytest
 from rich.console import Console
 
-from sagemaker_custom.progress import ConsoleProgress, LineProgress, NoProgress, terminal_progress
+from sagemaker_custom.progress import ConsoleProgress, LineProgress, NoProgress, confirm, terminal_progress
 
 NASTY = r"[red]not a style[/red] %s 100% \[x] c:\temp" + "\\"
 
@@ -98,3 +99,23 @@ def test_without_a_terminal_there_are_plain_lines(capsys):
         progress.step("building")
     assert capsys.readouterr().err == "building\n"
     assert isinstance(progress, LineProgress)
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.mark.parametrize(
+    ("answer", "meant"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False), ("", False)]
+)
+def test_a_question_is_asked_on_a_terminal(answer, meant):
+    screen = Terminal()
+    with redirect_stderr(screen):
+        assert confirm("Stop?", answers=Terminal(answer)) is meant
+    assert screen.getvalue() == "Stop? [y/N] "
+
+
+def test_nobody_is_asked_without_a_terminal(capsys):
+    assert confirm("Stop?", answers=io.StringIO("y\n")) is None
+    assert capsys.readouterr().err == ""

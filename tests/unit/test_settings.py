@@ -123,6 +123,15 @@ def test_ca_bundle_is_taken_from_the_usual_variables(tmp_path):
         ({"account": "12345"}, "account '12345' is not an AWS account id\n  -> write its 12 digits"),
         ({"account": "١٢٣٤٥٦٧٨٩٠١٢"}, "is not an AWS account id"),
         ({"ca_bundle": "/nowhere/ca.pem"}, "ca_bundle '/nowhere/ca.pem' is not a file\n  -> name a PEM file"),
+        ({"codebuild_ca_bundle": "/nowhere/ca.pem"}, "codebuild_ca_bundle '/nowhere/ca.pem' is not a file"),
+        ({"codebuild_cache": "S3"}, "codebuild_cache 'S3' cannot be used\n  -> write NO_CACHE or LOCAL"),
+        (
+            {"codebuild_project": "arn:aws:codebuild:x"},
+            "is not the name of a project\n  -> write its name",
+        ),
+        ({"codebuild_timeout_minutes": 3}, "codebuild_timeout_minutes 3 cannot be used\n  -> write 5 to 2160"),
+        ({"codebuild_vpc_id": "vpc-1"}, "belong together\n  -> set all three, or none"),
+        ({"codebuild_subnets": ("subnet-1",)}, "belong together\n  -> set all three, or none"),
     ],
 )
 def test_values_that_cannot_work_are_refused(values, message):
@@ -210,3 +219,9 @@ def test_variable_that_is_no_setting_is_told_with_the_nearest():
     with pytest.raises(SettingsError) as caught:
         Settings.load(env={"SAGEMAKER_CUSTOM_ACOUNT": "123456789012"})
     assert str(caught.value) == "SAGEMAKER_CUSTOM_ACOUNT: there is no setting 'acount'\n  -> did you mean 'account'?"
+
+
+def test_codebuild_is_set_up_by_a_project_or_a_role():
+    assert not Settings().has_codebuild
+    assert Settings(codebuild_project="images").has_codebuild
+    assert Settings(codebuild_service_role="codebuild").has_codebuild

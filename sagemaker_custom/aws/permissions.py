@@ -1,0 +1,237 @@
+"""The table of the calls that this package makes of AWS → the least that an IAM policy has to allow, for each route."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+Resource: TypeAlias = Literal[
+    "any", "own", "base", "registry", "bucket", "contexts", "code", "catalog", "project", "role", "log", "secret"
+]
+"""What a call is about."""
+
+_CODEBUILD_SERVICE = "codebuild.amazonaws.com"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """What the ARNs of a policy are filled in with; a default is a placeholder, or any."""
+
+    partition: str = "aws"
+    region: str = "REGION"
+    account: str = "ACCOUNT"
+    repository_prefix: str = "sagemaker-custom"
+    base_accounts: tuple[str, ...] = ("*",)
+    """Whose registries AWS publishes base images in."""
+    bucket: str = "BUCKET"
+    """For code, and for build contexts, which are uploaded like code."""
+    catalog_bucket: str = "CATALOG-BUCKET"
+    project: str = "sagemaker-custom"
+    role: str = "CODEBUILD-ROLE"
+    secret: str | None = None
+    """Name or ARN of the secret for package indexes; ``None`` without one."""
+    in_vpc: bool = False
+    """Whether builds run in a VPC."""
+
+    def arns(self, resource: Resource) -> tuple[str, ...]:
+        """Return the ARNs of a resource."""
+        aws, here = f"arn:{self.partition}", f"{self.region}:{self.account}"
+        secret = self.secret or ""
+        return {
+            "any": ("*",),
+            "own": (f"{aws}:ecr:{here}:repository/{self.repository_prefix}-*",),
+            "base": tuple(f"{aws}:ecr:{self.region}:{account}:repository/*" for account in self.base_accounts),
+            "registry": (f"{aws}:ecr:{here}:repository/*",),
+            "bucket": (f"{aws}:s3:::{self.bucket}",),
+            "contexts": (f"{aws}:s3:::{self.bucket}/sagemaker-custom/contexts/*",),
+            "code": (f"{aws}:s3:::{self.bucket}/*",),
+            "catalog": (f"{aws}:s3:::{self.catalog_bucket}", f"{aws}:s3:::{self.catalog_bucket}/*"),
+            "project": (f"{aws}:codebuild:{here}:project/{self.project}",),
+            "role": (self.role if self.role.startswith("arn:") else f"{aws}:iam::{self.account}:role/{self.role}",),
+            "log": (
+                f"{aws}:logs:{here}:log-group:/aws/codebuild/{self.project}",
+                f"{aws}:logs:{here}:log-group:/aws/codebuild/{self.project}:*",
+            ),
+            # Secrets Manager puts six characters of its own after a name.
+            "secret": (
+                secret if secret.startswith("arn:") else f"{aws}:secretsmanager:{here}:secret:{secret.split(':')[0]}-*",
+            ),
+        }[resource]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Use:
+    """One call on one kind of resource."""
+
+    operation: str
+    """``service.Operation`` of boto3, ``registry.METHOD kind`` of the registry protocol, or what of a build does it."""
+    resource: Resource
+
+
+ACTIONS: Mapping[str, tuple[str, ...]] = {
+    # An identity needs no right to ask who it is.
+    "sts.GetCallerIdentity": (),
+    "ecr.GetAuthorizationToken": ("ecr:GetAuthorizationToken",),
+    "ecr.DescribeRepositories": ("ecr:DescribeRepositories",),
+    "ecr.CreateRepository": ("ecr:CreateRepository",),
+    "ecr.ListImages": ("ecr:ListImages",),
+    "ecr.BatchDeleteImage": ("ecr:BatchDeleteImage",),
+    # What is allowed to a bucket as a whole and what to its objects is told apart by S3 itself.
+    "s3.HeadObject": ("s3:GetObject",),
+    "s3.GetObject": ("s3:GetObject",),
+    "s3.PutObject": ("s3:PutObject",),
+    "s3.CreateMultipartUpload": ("s3:PutObject",),
+    "s3.UploadPart": ("s3:PutObject",),
+    "s3.CompleteMultipartUpload": ("s3:PutObject",),
+    "s3.AbortMultipartUpload": ("s3:AbortMultipartUpload",),
+    "s3.ListObjectsV2": ("s3:ListBucket",),
+    "s3.404": ("s3:ListBucket",),
+    "codebuild.BatchGetProjects": ("codebuild:BatchGetProjects",),
+    "codebuild.CreateProject": ("codebuild:CreateProject",),
+    "codebuild.StartBuild": ("codebuild:StartBuild",),
+    "codebuild.BatchGetBuilds": ("codebuild:BatchGetBuilds",),
+    "codebuild.ListBuildsForProject": ("codebuild:ListBuildsForProject",),
+    "codebuild.StopBuild": ("codebuild:StopBuild",),
+    "codebuild.serviceRole": ("iam:PassRole",),
+    "logs.GetLogEvents": ("logs:GetLogEvents",),
+    "registry.GET manifests": ("ecr:BatchGetImage",),
+    "registry.HEAD manifests": ("ecr:BatchGetImage",),
+    "registry.GET blobs": ("ecr:GetDownloadUrlForLayer",),
+    "registry.HEAD blobs": ("ecr:BatchCheckLayerAvailability",),
+    "registry.POST uploads": ("ecr:InitiateLayerUpload",),
+    "registry.PUT uploads": ("ecr:UploadLayerPart", "ecr:CompleteLayerUpload"),
+    "registry.PUT manifests": ("ecr:PutImage",),
+    "build.log": ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"),
+    "build.secret": ("secretsmanager:GetSecretValue",),
+    # CodeBuild's own list for builds in a VPC; most of these know no resources.
+    "build.network": (
+        "ec2:CreateNetworkInterface",
+        "ec2:CreateNetworkInterfacePermission",
+        "ec2:DeleteNetworkInterface",
+        "ec2:DescribeDhcpOptions",
+        "ec2:DescribeNetworkInterfaces",
+        "ec2:DescribeSecurityGroups",
+        "ec2:DescribeSubnets",
+        "ec2:DescribeVpcs",
+    ),
+    "build.aws s3 cp": ("s3:GetObject",),
+    "build.aws ecr get-login-password": ("ecr:GetAuthorizationToken",),
+}
+"""Every call, and the IAM actions that it asks for."""
+
+
+def _uses(resource: Resource, *operations: str) -> tuple[Use, ...]:
+    return tuple(Use(operation=operation, resource=resource) for operation in operations)
+
+
+_LOOK = ("registry.HEAD manifests", "registry.GET manifests", "registry.GET blobs")
+_PUSH = ("registry.HEAD blobs", "registry.POST uploads", "registry.PUT uploads", "registry.PUT manifests")
+_UPLOAD = (
+    "s3.HeadObject",
+    "s3.PutObject",
+    "s3.CreateMultipartUpload",
+    "s3.UploadPart",
+    "s3.CompleteMultipartUpload",
+    "s3.AbortMultipartUpload",
+)
+_IDENTITY = _uses("any", "sts.GetCallerIdentity", "ecr.GetAuthorizationToken")
+
+_USE = (
+    *_IDENTITY,
+    *_uses("own", *_LOOK),
+    *_uses("code", *_UPLOAD),
+    *_uses("bucket", "s3.404"),
+    *_uses("catalog", "s3.ListObjectsV2", "s3.GetObject"),
+)
+_PUBLISH = _uses("own", "ecr.DescribeRepositories", "ecr.CreateRepository", "ecr.BatchDeleteImage")
+_DOCKER = (*_USE, *_PUBLISH, *_uses("own", *_PUSH), *_uses("base", *_LOOK))
+# The same, whoever speaks the registry protocol.
+_APPEND = _DOCKER
+_CODEBUILD = (
+    *_USE,
+    *_PUBLISH,
+    *_uses("own", "registry.HEAD blobs", "registry.PUT manifests"),
+    *_uses("base", "registry.HEAD manifests"),
+    *_uses(
+        "project",
+        "codebuild.BatchGetProjects",
+        "codebuild.StartBuild",
+        "codebuild.BatchGetBuilds",
+        "codebuild.ListBuildsForProject",
+        "codebuild.StopBuild",
+    ),
+    *_uses("log", "logs.GetLogEvents"),
+)
+_SERVICE = (
+    *_uses("any", "build.aws ecr get-login-password"),
+    *_uses("contexts", "build.aws s3 cp"),
+    *_uses("own", *_LOOK, *_PUSH),
+    *_uses("base", *_LOOK),
+    *_uses("log", "build.log"),
+)
+_ADMIN = (
+    *_DOCKER,
+    *_CODEBUILD,
+    *_uses("project", "codebuild.CreateProject"),
+    *_uses("role", "codebuild.serviceRole"),
+    *_uses("own", "ecr.ListImages"),
+    # Listing repositories by their prefix asks for all of them.
+    *_uses("registry", "ecr.DescribeRepositories"),
+)
+
+ROUTES: Mapping[str, tuple[Use, ...]] = {
+    "use": _USE,
+    "docker": _DOCKER,
+    "append": _APPEND,
+    "codebuild": _CODEBUILD,
+    "codebuild-service": _SERVICE,
+    "platform-admin": _ADMIN,
+}
+"""What each route calls."""
+
+DESCRIPTIONS: Mapping[str, str] = {
+    "use": "Use images that are built: look them up, upload code, read team catalogs.",
+    "docker": "Build with a Docker Engine, and push.",
+    "append": "Add layers to a base image without Docker, and push.",
+    "codebuild": "Have CodeBuild build in a project that exists, follow its log, and name the image.",
+    "codebuild-service": "The service role that builds run as.",
+    "platform-admin": "All of these, create the CodeBuild project, mirror base images, and list what is built.",
+}
+"""Who a policy is for."""
+
+
+def uses_of(route: str, place: Place) -> tuple[Use, ...]:
+    """Return the calls of a route, with those that only some networks and indexes need."""
+    uses = ROUTES[route]
+    if route != "codebuild-service":
+        return uses
+    secret = _uses("secret", "build.secret") if place.secret else ()
+    network = _uses("any", "build.network") if place.in_vpc else ()
+    return (*uses, *secret, *network)
+
+
+def policy(route: str, place: Place) -> dict[str, Any]:
+    """Return the IAM policy of a route: one statement for each set of resources, in a stable order."""
+    actions: dict[tuple[str, ...], set[str]] = {}
+    for use in uses_of(route, place):
+        if ACTIONS[use.operation]:
+            actions.setdefault(place.arns(use.resource), set()).update(ACTIONS[use.operation])
+    statements: list[dict[str, Any]] = [
+        {"Effect": "Allow", "Action": sorted(allowed), "Resource": list(arns)} for arns, allowed in actions.items()
+    ]
+    for statement in statements:
+        if statement["Action"] == ["iam:PassRole"]:
+            # A role that CodeBuild may have is none that any other service may have by this.
+            statement["Condition"] = {"StringEquals": {"iam:PassedToService": _CODEBUILD_SERVICE}}
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def trust_policy() -> dict[str, Any]:
+    """Return who may take the service role: CodeBuild, whose name as a service is the same in every partition."""
+    statement = {
+        "Effect": "Allow",
+        "Principal": {"Service": _CODEBUILD_SERVICE},
+        "Action": "sts:AssumeRole",
+    }
+    return {"Version": "2012-10-17", "Statement": [statement]}

@@ -1,0 +1,56 @@
+"""What a file or a variable says → the value of a setting; a TypeError or ValueError says what it has to be."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+
+
+def read_text(value: object) -> str:
+    """Return a text; a number is one, too."""
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return str(value)
+    raise TypeError("it has to be a text")
+
+
+def read_flag(value: object) -> bool:
+    """Return a yes or no."""
+    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    word = str(value).lower()
+    if word not in words:
+        raise ValueError("it has to be true or false")
+    return words[word]
+
+
+def read_texts(value: object) -> tuple[str, ...]:
+    """Return a list, which a variable writes with spaces."""
+    if isinstance(value, str):
+        return tuple(value.split())
+    if isinstance(value, list):
+        return tuple(read_text(item) for item in value)
+    raise TypeError("it has to be a list, or words with spaces between them")
+
+
+def read_locations(value: object) -> tuple[str, ...]:
+    """Return folders and ``s3://`` prefixes, which a variable writes as ``PATH`` is written."""
+    if isinstance(value, str):
+        parts = re.split(rf"{re.escape(os.pathsep)}(?!//)", value)
+        return tuple(part.strip() for part in parts if part.strip())
+    return read_texts(value)
+
+
+def read_number(value: object) -> float:
+    """Return a number of seconds."""
+    number = float(str(value))
+    if not (math.isfinite(number) and number > 0):
+        raise ValueError("it has to be a number of seconds above 0")
+    return number
+
+
+def read_count(value: object) -> int:
+    """Return a number of times."""
+    number = int(str(value))
+    if number < 1:
+        raise ValueError("it has to be at least 1")
+    return number

@@ -1,0 +1,356 @@
+"""Every call of a route is recorded; its printed policy allows each of them, and nothing that none of them needs."""
+
+from __future__ import annotations
+
+import json
+import re
+from contextlib import suppress
+from datetime import datetime, timezone
+from fnmatch import fnmatchcase
+
+import boto3
+import moto
+import pytest
+from botocore.awsrequest import AWSResponse
+from click.testing import CliRunner
+from fakes.codebuild_api import ACCOUNT, SUCCESS, CodeBuildApi
+from fakes.example_plan import BASE, ECR_HOST, FINGERPRINT, example_plan
+from fakes.fake_engine import FakeEngine, FakeRoute
+from fakes.fake_registry import FakeRegistry
+
+from sagemaker_custom.aws import Aws, CodeBuild
+from sagemaker_custom.aws.permissions import ACTIONS, DESCRIPTIONS, ROUTES, Place, policy, uses_of
+from sagemaker_custom.builders.codebuild import CodeBuildBuilder
+from sagemaker_custom.builders.codebuild_context import BUILDSPEC
+from sagemaker_custom.builders.docker import DockerBuilder
+from sagemaker_custom.builders.endpoints import Endpoints
+from sagemaker_custom.builders.store import RegistryStore
+from sagemaker_custom.cli import cli, iam
+from sagemaker_custom.errors import AwsError
+from sagemaker_custom.mirror import mirror_image
+from sagemaker_custom.plan import FINGERPRINT_LABEL
+from sagemaker_custom.progress import NoProgress
+from sagemaker_custom.reference import ImageReference, RegistryCredentials
+from sagemaker_custom.settings import Settings
+
+REGION = "us-east-1"
+BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/codebuild"
+REPOSITORY = "sagemaker-custom-pytorch"
+BASE_HOST_ACCOUNT = "763104351884"
+LARGE = 9 * 1024 * 1024
+PLACE = Place(
+    region=REGION,
+    account=ACCOUNT,
+    base_accounts=(BASE_HOST_ACCOUNT,),
+    bucket=BUCKET,
+    catalog_bucket="team-catalog",
+    role=ROLE,
+    secret="team/index",
+    in_vpc=True,
+)
+# What the protocol asks of a registry when a Docker Engine pulls and pushes, which it does itself.
+ENGINE_PULLS = ("HEAD manifests", "GET manifests", "GET blobs")
+ENGINE_PUSHES = ("HEAD blobs", "POST uploads", "PUT uploads", "HEAD manifests", "PUT manifests")
+_PATH = re.compile(r"/v2/(?P<repository>.+)/(?P<kind>manifests|blobs/uploads|blobs)/")
+
+
+class Recorder:
+    """Everything that is asked: (operation, ARN)."""
+
+    def __init__(self):
+        self.uses: set[tuple[str, str]] = set()
+
+    def listen(self, session):
+        session.events.register("before-call.*", self._called)
+        session.events.register("after-call.s3.HeadObject", self._answered)
+        session.events.register("provide-client-params.*", self._asked)
+
+    def _asked(self, params, model, **kwargs):
+        service = model.service_model.service_name
+        for arn in arns_of(service, model.name, params):
+            self.uses.add((f"{service}.{model.name}", arn))
+        if "serviceRole" in params:
+            self.uses.add(("codebuild.serviceRole", params["serviceRole"]))
+
+    def _called(self, model, **kwargs):
+        service = model.service_model.service_name
+        assert any(operation == f"{service}.{model.name}" for operation, _ in self.uses)
+
+    def _answered(self, http_response, **kwargs):
+        if http_response.status_code == 404:
+            self.uses.add(("s3.404", f"arn:aws:s3:::{BUCKET}"))
+
+    def registry(self, registry):
+        for call in registry.calls:
+            match = _PATH.match(call.path)
+            if match and call.method != "DELETE":
+                account, _, _, region = call.host.split(".")[:4]
+                arn = f"arn:aws:ecr:{region}:{account}:repository/{match['repository']}"
+                self.uses.add((f"registry.{call.method} {match['kind'].rpartition('/')[2]}", arn))
+
+    def engine(self, operations, repository, account):
+        arn = f"arn:aws:ecr:{REGION}:{account}:repository/{repository}"
+        self.uses |= {(f"registry.{operation}", arn) for operation in operations}
+
+
+def arns_of(service, operation, params):
+    here = f"{REGION}:{ACCOUNT}"
+    if service == "ecr" and operation != "GetAuthorizationToken":
+        names = params.get("repositoryNames") or [params.get("repositoryName", "any")]
+        return [f"arn:aws:ecr:{REGION}:{params.get('registryId', ACCOUNT)}:repository/{name}" for name in names]
+    if service == "s3":
+        return [f"arn:aws:s3:::{params['Bucket']}" + (f"/{params['Key']}" if "Key" in params else "")]
+    if service == "codebuild":
+        named = params.get("projectName") or params.get("name") or params.get("id")
+        names = [named] if named else [*params.get("names", ()), *params.get("ids", ())]
+        return [f"arn:aws:codebuild:{here}:project/{name.partition(':')[0]}" for name in names]
+    if service == "logs":
+        return [f"arn:aws:logs:{here}:log-group:{params['logGroupName']}:log-stream:{params['logStreamName']}"]
+    return ["*"]
+
+
+class Bench:
+    """AWS by moto, CodeBuild by the API in this process, ECR's registries in memory; all of it recorded."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.session = boto3.Session(region_name=REGION)
+        s3 = boto3.client("s3", region_name=REGION)
+        s3.create_bucket(Bucket=BUCKET)
+        s3.create_bucket(Bucket="team-catalog")
+        s3.put_object(Bucket="team-catalog", Key="recipes/a.yaml", Body=b"a")
+        self.session.events.register_first("before-send.s3.UploadPart", _deny_some)
+        self.record = Recorder()
+        self.record.listen(self.session)
+        self.api = CodeBuildApi(self.machine)
+        self.api.listen(self.session)
+        self.aws = Aws(self.session)
+        self.registry = FakeRegistry()
+        self.registry.put_image(BASE.repository, BASE.tag)
+        # moto's.
+        self.registry.credentials = RegistryCredentials(username="AWS", password=f"{ACCOUNT}-auth-token")
+        self.client = self.registry.client(credentials=self.credentials)
+        self.plan = example_plan()
+        self.log_dir = folder / "logs"
+        self.fingerprint = FINGERPRINT
+
+    def credentials(self, host):
+        ecr = ImageReference(registry=host, repository="any").ecr
+        return self.aws.registry_credentials(account=ecr.account, region=ecr.region)
+
+    def machine(self, request, build_id):
+        for step in SUCCESS:
+            if step.status == "SUCCEEDED":
+                tag = f"staging-{FINGERPRINT[:12]}-{build_id.partition(':')[2]}"
+                self.registry.put_image(REPOSITORY, tag, labels={FINGERPRINT_LABEL: FINGERPRINT})
+            yield step
+
+    def parts(self):
+        return {
+            "registry": self.client,
+            "endpoints": Endpoints(endpoint_for=lambda host: f"https://{host}", credentials=self.credentials),
+            "ensure_repository": lambda reference: self.aws.ensure_repository(
+                reference.repository, region=REGION, account=ACCOUNT, kms_key=None, scan_on_push=True
+            ),
+            "remove_tag": lambda reference: self.aws.remove_tag(
+                reference.repository, reference.tag, region=REGION, account=ACCOUNT
+            ),
+            "log_dir": self.log_dir,
+            "version": "1.2.3",
+            "token": lambda: "0a1b2c3d",
+            "clock": lambda: datetime(2026, 11, 21, tzinfo=timezone.utc),
+        }
+
+    def upload(self, key, content):
+        path = self.folder / "code"
+        path.write_bytes(content)
+        if self.aws.exists(BUCKET, key, expected_owner=ACCOUNT) is None:
+            self.aws.put_file(
+                BUCKET, key, path, kms_key=None, encrypt=False, expected_owner=ACCOUNT, task=NoProgress().task("x")
+            )
+
+    def use(self):
+        self.aws.account_id()
+        self.upload("job/sourcedir.tar.gz", b"code")
+        self.upload("job/large.tar.gz", bytes(LARGE))
+        with suppress(AwsError):
+            self.upload("job/denied.tar.gz", bytes(LARGE))
+        for item in self.aws.list_objects("team-catalog", "recipes/"):
+            self.aws.read_object("team-catalog", item.key)
+        self.registry.put_image(REPOSITORY, "used", labels={FINGERPRINT_LABEL: FINGERPRINT})
+        RegistryStore(self.client).find(self.plan.reference.with_tag("used"))
+
+    def docker(self):
+        self.use()
+        engine = FakeEngine(self.registry)
+        builder = DockerBuilder(engine, choose_route=lambda: FakeRoute(engine), **self.parts())
+        builder.build(self.plan)
+        self.record.engine(ENGINE_PULLS, BASE.repository, BASE_HOST_ACCOUNT)
+        self.record.engine(ENGINE_PUSHES, REPOSITORY, ACCOUNT)
+
+    def append(self):
+        """What is asked of registries: the base is read, layers and a manifest are written."""
+        self.use()
+        self.parts()["ensure_repository"](self.plan.reference)
+        self.client.find(self.plan.base_reference)
+        mirror_image(
+            self.plan.base_reference,
+            self.plan.reference.with_tag("appended"),
+            source_registry=self.client,
+            target_registry=self.client,
+            progress=NoProgress(),
+        )
+        self.parts()["remove_tag"](self.plan.reference)
+
+    def codebuild(self):
+        self.use()
+        # The project was made by somebody who may.
+        self.api.projects["sagemaker-custom"] = {
+            "name": "sagemaker-custom",
+            "serviceRole": ROLE,
+            "environment": {"type": "LINUX_CONTAINER", "image": "x", "computeType": "x"},
+        }
+        self._codebuild(lambda seconds: None)
+        with suppress(KeyboardInterrupt):
+            self._codebuild(_ctrl_c)
+
+    def _codebuild(self, sleep):
+        builder = CodeBuildBuilder(
+            Settings(codebuild_service_role=ROLE),
+            builds=lambda region: CodeBuild(self.aws.connection, region=region),
+            contexts=self.aws,
+            sleep=sleep,
+            confirm=lambda question: True,
+            **self.parts(),
+        )
+        builder.build(self.plan)
+
+    def platform_admin(self):
+        self.docker()
+        self.append()
+        self._codebuild(lambda seconds: None)
+        self.codebuild()
+        self.aws.repositories("sagemaker-custom-", region=REGION, account=ACCOUNT)
+        self.aws.tags(REPOSITORY, region=REGION, account=ACCOUNT)
+
+
+def _deny_some(request, **kwargs):
+    if "denied" not in request.url:
+        return None
+    body = _Body(b"<Error><Code>AccessDenied</Code><Message>no</Message></Error>")
+    return AWSResponse(request.url, 403, {"Content-Type": "application/xml"}, body)
+
+
+class _Body:
+    def __init__(self, content):
+        self._content = content
+
+    def stream(self, **kwargs):
+        yield self._content
+
+
+def _ctrl_c(seconds):
+    raise KeyboardInterrupt
+
+
+def allowed(document, action, arn):
+    return any(
+        action in statement["Action"] and any(fnmatchcase(arn, pattern) for pattern in statement["Resource"])
+        for statement in document["Statement"]
+    )
+
+
+@pytest.mark.parametrize("route", ["use", "docker", "append", "codebuild", "platform-admin"])
+def test_the_policy_of_a_route_allows_what_it_calls_and_nothing_else(route, tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    with moto.mock_aws():
+        bench = Bench(tmp_path)
+        getattr(bench, route.replace("-", "_"))()
+    bench.record.registry(bench.registry)
+    recorded = bench.record.uses
+
+    document = policy(route, PLACE)
+    refused = {
+        (operation, action, arn)
+        for operation, arn in recorded
+        for action in ACTIONS[operation]
+        if not allowed(document, action, arn)
+    }
+    assert not refused
+
+    unused = {
+        (use.operation, use.resource)
+        for use in uses_of(route, PLACE)
+        if not any(
+            operation == use.operation and any(fnmatchcase(arn, pattern) for pattern in PLACE.arns(use.resource))
+            for operation, arn in recorded
+        )
+    }
+    assert not unused
+
+
+def test_the_service_role_may_what_the_buildspec_and_codebuild_do():
+    operations = {use.operation for use in uses_of("codebuild-service", PLACE)}
+    programs = set(re.findall(r"aws (?:s3 cp|ecr get-login-password)", BUILDSPEC))
+    protocol = {f"registry.{operation}" for operation in (*ENGINE_PULLS, *ENGINE_PUSHES)}
+    own = {"build.log", "build.secret", "build.network"}
+    assert operations == {f"build.{program}" for program in programs} | protocol | own
+    assert BUILDSPEC.count("aws ") == 3
+    actions = {
+        action for statement in policy("codebuild-service", PLACE)["Statement"] for action in statement["Action"]
+    }
+    assert not {action for action in actions if action.startswith(("iam:", "codebuild:", "sts:"))}
+
+
+def test_every_declared_call_belongs_to_a_route():
+    used = {use.operation for route in ROUTES for use in uses_of(route, PLACE)}
+    assert used == set(ACTIONS)
+    assert set(DESCRIPTIONS) == set(ROUTES) == set(iam.ROUTES)
+
+
+def test_a_secret_and_a_network_are_allowed_only_where_they_are_used():
+    document = json.dumps(policy("codebuild-service", Place()))
+    assert "secretsmanager" not in document
+    assert "ec2:" not in document
+
+
+def printed(*arguments):
+    result = CliRunner().invoke(cli, ["iam", *arguments], catch_exceptions=False)
+    assert result.exit_code == 0
+    return result.stdout
+
+
+@pytest.mark.parametrize("route", ROUTES)
+@pytest.mark.parametrize(
+    ("region", "partition"), [("eu-west-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")]
+)
+def test_the_command_fills_in_partition_region_and_account(route, region, partition):
+    document = json.loads(printed(route, "--region", region, "--account", ACCOUNT))
+    arns = {arn for statement in document["Statement"] for arn in statement["Resource"]} - {"*"}
+    assert {arn.split(":")[1] for arn in arns} == {partition}
+    assert "REGION" not in json.dumps(document)
+    assert any(f"{region}:{ACCOUNT}:repository/sagemaker-custom-*" in arn for arn in arns)
+
+
+def test_what_is_not_known_stands_in_capitals():
+    document = json.loads(printed("docker"))
+    assert "arn:aws:ecr:REGION:ACCOUNT:repository/sagemaker-custom-*" in json.dumps(document)
+
+
+def test_the_role_is_passed_to_codebuild_alone():
+    (statement,) = (
+        statement for statement in policy("platform-admin", PLACE)["Statement"] if "iam:PassRole" in statement["Action"]
+    )
+    assert statement["Resource"] == [ROLE]
+    assert statement["Condition"] == {"StringEquals": {"iam:PassedToService": "codebuild.amazonaws.com"}}
+
+
+def test_the_buildspec_and_the_trust_policy_are_printed():
+    assert printed("buildspec") == BUILDSPEC
+    assert json.loads(printed("codebuild-trust"))["Statement"][0]["Principal"] == {"Service": "codebuild.amazonaws.com"}
+
+
+def test_hosts_of_the_tests_are_ecr_hosts():
+    assert ImageReference(registry=ECR_HOST, repository="x").ecr.account == ACCOUNT
