@@ -4,17 +4,23 @@
 2. ``store.find``: is the extended image there? Asks the registry, or the local Docker Engine; a failure to answer is
    raised and never taken for an answer.
 3. It is there and its fingerprint label is the plan's: done.
-4. It is not: the base is mirrored where the plan says so, then ``builder.build``, unless the policy is ``never``. Uses
-   network, disk and CPU.
+4. It is not, and the policy is not ``never``: each of ``locks`` is taken, which may wait for another caller who is at
+   it, and then the registry is asked again. It has the last word.
+5. It is still not there: the base is mirrored where the plan says so, then ``builder.build``. Uses network, disk and
+   CPU.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+from typing_extensions import assert_never
 
 from sagemaker_custom.builders import FoundImage, ImageBuilder, ImageStore
 from sagemaker_custom.errors import ImageMissingError, TagConflictError, UsageError
+from sagemaker_custom.leases import BuildLock, Holder, LockKey, NothingToDo
 from sagemaker_custom.own_images import OwnImage
 from sagemaker_custom.plan import FINGERPRINT_LABEL, BuildPlan
 from sagemaker_custom.progress import Progress
@@ -46,6 +52,7 @@ def ensure_image(
     mirror: Callable[[BuildPlan], object],
     revision: Callable[[], str],
     progress: Progress,
+    locks: tuple[BuildLock, ...] = (),
 ) -> ImageReference:
     """Return the image of ``plan``, after making sure that it exists.
 
@@ -57,6 +64,7 @@ def ensure_image(
         mirror: Brings the base to the account's registry, when the plan takes it from there.
         revision: Names a fresh build of an image whose tag cannot be moved.
         progress: Is told which way it went.
+        locks: Let one caller at a time build it, or bring its base; those that cost least first.
 
     Raises:
         ImageMissingError: It does not exist, and the policy is ``never``.
@@ -64,40 +72,85 @@ def ensure_image(
         BuildError: It could not be built.
         RegistryError: Whether it exists could not be learned, or it could not be pushed.
     """
+    once = _Once(locks, progress)
     if not plan.needs_build:
-        _bring_base(plan, policy, store, mirror)
+        _bring_base(plan, policy, store, mirror, once)
         whose = "your own" if plan.own else "AWS's own"
         progress.step(f"image {plan.reference}: {whose}, nothing to build")
         return plan.reference
     if policy == "always":
-        _bring_base(plan, policy, store, mirror)
+        _bring_base(plan, policy, store, mirror, once)
         # Tags in ECR are immutable and others rely on this one, so a fresh build gets a tag of its own (ADR 0007).
         fresh = plan if plan.is_local else plan.rebuilt(revision())
         return builder().build(fresh, fresh=True)
-    found = store.find(plan.reference)
-    if found is not None:
-        verify_fingerprint(plan, found)
-        progress.step(f"image {plan.reference} is there, nothing to build")
+
+    def is_there() -> bool:
+        found = store.find(plan.reference)
+        if found is not None:
+            verify_fingerprint(plan, found)
+            progress.step(f"image {plan.reference} is there, nothing to build")
+        return found is not None
+
+    def build() -> None:
+        _bring_base(plan, policy, store, mirror, once)
+        builder().build(plan)
+
+    if is_there():
         return plan.reference
     if policy == "never":
         raise ImageMissingError(
             f'the image {plan.reference} does not exist, and build="never" forbids building it',
             hint=_build_hint(plan),
         )
-    _bring_base(plan, policy, store, mirror)
-    return builder().build(plan)
+    once.make(LockKey(reference=plan.reference, fingerprint=plan.fingerprint), is_there, build)
+    return plan.reference
 
 
-def _bring_base(plan: BuildPlan, policy: BuildPolicy, store: ImageStore, mirror: Callable[[BuildPlan], object]) -> None:
+def _bring_base(
+    plan: BuildPlan, policy: BuildPolicy, store: ImageStore, mirror: Callable[[BuildPlan], object], once: _Once
+) -> None:
+    def is_there() -> bool:
+        return store.find(plan.base_reference) is not None
+
     # Asked first, so that who only uses the mirror needs no rights where the image comes from.
-    if plan.mirror_of is None or store.find(plan.base_reference) is not None:
+    if plan.mirror_of is None or is_there():
         return
     if policy == "never":
         raise ImageMissingError(
             f'{plan.mirror_of} is not mirrored as {plan.base_reference} yet, and build="never" forbids it',
             hint=f"mirror it with: {build_command(plan, 'mirror')}",
         )
-    mirror(plan)
+    once.make(LockKey(reference=plan.base_reference), is_there, lambda: mirror(plan))
+
+
+class _Once:
+    """Lets one caller at a time make something, and the others look whether it is there."""
+
+    def __init__(self, locks: tuple[BuildLock, ...], progress: Progress) -> None:
+        self._locks = locks
+        self._progress = progress
+
+    def make(self, key: LockKey, is_there: Callable[[], bool], make: Callable[[], object]) -> None:
+        with ExitStack() as held:
+            for lock in self._locks:
+                turn = held.enter_context(lock.hold(key, is_there=is_there, progress=self._progress))
+                if isinstance(turn, NothingToDo):
+                    return
+                if turn.predecessor:
+                    self._progress.step(_in_vain(turn.predecessor, key.reference))
+            make()
+
+
+def _in_vain(predecessor: Holder, reference: ImageReference) -> str:
+    match predecessor.state:
+        case "failed":
+            return f"{predecessor} could not make {reference} ({predecessor.failure}): trying it here"
+        case "done":
+            return f"{predecessor} is done, but {reference} is not there: making it here"
+        case "building":
+            return f"{predecessor} is gone and left no {reference}: taking over"
+        case _:
+            assert_never(predecessor.state)
 
 
 def verify_fingerprint(plan: BuildPlan, found: FoundImage) -> None:

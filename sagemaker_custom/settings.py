@@ -25,6 +25,7 @@ _LOOKED_AT = frozenset({*_CA_VARIABLES, "HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HO
 _REMEMBERED = 16
 _MIRROR = ("if-missing", "always")
 _PREFIX = re.compile(r"[a-z0-9]+(?:[-/][a-z0-9]+)*")
+_BUCKET = re.compile(r"(?:s3://)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[\w!.*'()/-]*)?")
 # The SDK takes an image "sagemaker-pytorch:…" for one of AWS's of old, and its version for the framework's.
 _STOCK_PREFIXES = ("sagemaker", "sagemaker-rl")
 
@@ -71,6 +72,10 @@ class Settings:
     """What ``builder="auto"`` means: ``auto`` or ``docker``."""
     cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("sagemaker-custom", appauthor=False))
     """Folder for build logs and what the sandbox keeps; safe to delete."""
+    lease_bucket: str | None = None
+    """Bucket, or ``s3://bucket/prefix``, where machines keep each other from building the same; default: none."""
+    lease_s: float = 60.0
+    """After how many seconds without a sign of life of the machine that builds another one takes over."""
     registry_timeout_s: float = 60.0
     """Seconds without a byte after which a registry request is given up."""
     registry_attempts: int = 6
@@ -115,6 +120,10 @@ class Settings:
             )
         if self.mirror not in _MIRROR:
             raise SettingsError(f"mirror {self.mirror!r} cannot be used", hint=f"write {' or '.join(_MIRROR)}")
+        if self.lease_bucket is not None and not _BUCKET.fullmatch(self.lease_bucket):
+            raise SettingsError(
+                f"lease_bucket {self.lease_bucket!r} cannot be used", hint="write BUCKET or s3://BUCKET/PREFIX"
+            )
         if self.ca_bundle is not None and not Path(self.ca_bundle).is_file():
             raise SettingsError(f"ca_bundle {self.ca_bundle!r} is not a file", hint="name a PEM file")
 
@@ -324,6 +333,7 @@ _SPECIAL_READERS: dict[str, Callable[[object], Any]] = {
     "accept_stand_ins": _flag,
     "sdk_telemetry": _flag,
     "pip_extra_index_urls": _texts,
+    "lease_s": _number,
     "registry_timeout_s": _number,
     "registry_attempts": _count,
 }

@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from sagemaker_custom.aws import Aws
     from sagemaker_custom.builders import ImageBuilder, ImageStore
     from sagemaker_custom.builders.docker_engine import DockerEngine
+    from sagemaker_custom.leases import BuildLock
     from sagemaker_custom.mirror import Mirrored
     from sagemaker_custom.own_images import OwnImage
     from sagemaker_custom.registry import RegistryClient
@@ -110,17 +111,15 @@ class Parts:
     @cached_property
     def aws(self) -> Aws:
         """AWS, as the session's caller."""
-        from sagemaker_custom.aws import Aws, open_session
+        from sagemaker_custom.aws import Aws
 
-        return Aws(self._session or open_session(profile=self.settings.profile), region=self._region)
+        return Aws(self._opened_session(), region=self._region)
 
     def object_store(self, s3_client: Any) -> Aws:
         """Return AWS with a ready-made S3 client, for example one with an endpoint of its own; ``None`` for none."""
-        from sagemaker_custom.aws import Aws, open_session
+        from sagemaker_custom.aws import Aws
 
-        return Aws(
-            self._session or open_session(profile=self.settings.profile), region=self._region, s3_client=s3_client
-        )
+        return Aws(self._opened_session(), region=self._region, s3_client=s3_client)
 
     def plan(
         self, spec: ImageSpec, *, local: bool = False, region: str | None = None, account: str | None = None
@@ -259,7 +258,28 @@ class Parts:
                 mirror=lambda plan: self._mirror(plan, progress),
                 revision=lambda: f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
                 progress=progress,
+                locks=self._locks(plan),
             )
+
+    def _locks(self, plan: BuildPlan) -> tuple[BuildLock, ...]:
+        from sagemaker_custom.leases import MachineLock, SharedLease
+
+        machine = MachineLock(Path(self.settings.cache_dir, "locks"))
+        if plan.is_local or self.settings.lease_bucket is None:
+            return (machine,)
+        from sagemaker_custom.aws.conditional import ConditionalObjects
+
+        bucket, _, prefix = self.settings.lease_bucket.removeprefix("s3://").strip("/").partition("/")
+        objects = ConditionalObjects(self._opened_session, region=self._region)
+        shared = SharedLease(
+            objects, bucket=bucket, prefix=f"{prefix}/" if prefix else "", lease_s=self.settings.lease_s
+        )
+        return (machine, shared)
+
+    def _opened_session(self) -> boto3.Session:
+        from sagemaker_custom.aws import open_session
+
+        return self._session or open_session(profile=self.settings.profile)
 
     def mirror(self, plan: BuildPlan) -> Mirrored:
         """Bring the base image of ``plan`` from where it is published to the account's own registry.
