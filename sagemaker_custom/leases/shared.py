@@ -191,7 +191,7 @@ class SharedLease:
     def _is_free(self, holder: Holder | None, unchanged_s: float) -> bool:
         if holder is not None and holder.state != "building":
             return True
-        return unchanged_s >= min(holder.lease_s if holder else self._lease_s, LONGEST_S)
+        return unchanged_s >= min(LONGEST_S, holder.lease_s if holder else self._lease_s)
 
 
 class _Heart:
