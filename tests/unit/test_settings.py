@@ -122,6 +122,11 @@ def test_ca_bundle_is_taken_from_the_usual_variables(tmp_path):
         ({"repository_prefix": "sagemaker-rl"}, "would make repositories look like AWS's own to the SDK"),
         ({"account": "12345"}, "account '12345' is not an AWS account id\n  -> write its 12 digits"),
         ({"account": "١٢٣٤٥٦٧٨٩٠١٢"}, "is not an AWS account id"),
+        (
+            {"lease_bucket": "s3:/team"},
+            "lease_bucket 's3:/team' cannot be used\n  -> write BUCKET or s3://BUCKET/PREFIX",
+        ),
+        ({"lease_bucket": "Team"}, "lease_bucket 'Team' cannot be used\n  -> write BUCKET or s3://BUCKET/PREFIX"),
         ({"ca_bundle": "/nowhere/ca.pem"}, "ca_bundle '/nowhere/ca.pem' is not a file\n  -> name a PEM file"),
     ],
 )
