@@ -26,6 +26,7 @@ _REMEMBERED = 16
 _MIRROR = ("if-missing", "always")
 _PREFIX = re.compile(r"[a-z0-9]+(?:[-/][a-z0-9]+)*")
 _BUCKET = re.compile(r"(?:s3://)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[\w!.*'()/-]*)?")
+_LEASE_S = (5.0, 3600.0)
 # The SDK takes an image "sagemaker-pytorch:…" for one of AWS's of old, and its version for the framework's.
 _STOCK_PREFIXES = ("sagemaker", "sagemaker-rl")
 
@@ -123,6 +124,11 @@ class Settings:
         if self.lease_bucket is not None and not _BUCKET.fullmatch(self.lease_bucket):
             raise SettingsError(
                 f"lease_bucket {self.lease_bucket!r} cannot be used", hint="write BUCKET or s3://BUCKET/PREFIX"
+            )
+        if not _LEASE_S[0] <= self.lease_s <= _LEASE_S[1]:
+            raise SettingsError(
+                f"lease_s {self.lease_s:g} cannot be used",
+                hint=f"write between {_LEASE_S[0]:g} and {_LEASE_S[1]:g} seconds: S3 is written four times in it",
             )
         if self.ca_bundle is not None and not Path(self.ca_bundle).is_file():
             raise SettingsError(f"ca_bundle {self.ca_bundle!r} is not a file", hint="name a PEM file")

@@ -91,7 +91,7 @@ def read_holder(content: bytes) -> Holder | None:
             state=_STATES[document["state"]],
             failure=_clean(document["failure"]),
         )
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
         return None
 
 

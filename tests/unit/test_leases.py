@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from threading import Event
 
@@ -12,6 +14,8 @@ import pytest
 from fakes.builders import RecordingProgress
 from fakes.example_plan import ECR_HOST, FINGERPRINT
 from fakes.fake_leases import FakeClock, FakeVersionedStore
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sagemaker_custom.errors import AccessDeniedError, AwsError, BuildError, RegistryUnavailableError
 from sagemaker_custom.leases import Holder, LockKey, MachineLock, NothingToDo, OwnTurn, SharedLease
@@ -47,7 +51,9 @@ class TestRecord:
             b"null",
             b"\xff",
             b'{"token": 1}',
+            b"[" * 4000,
             ADA.content[:-9],
+            ADA.content.replace(b": 11", b": Infinity"),
             ADA.content.replace(b'"building"', b'"asleep"'),
             ADA.content.replace(b'"building"', b"[]"),
             ADA.content.replace(b"ada", b"a" * 5000),
@@ -55,6 +61,17 @@ class TestRecord:
     )
     def test_what_is_no_record_is_nobody(self, content):
         assert read_holder(content) is None
+
+    @given(
+        st.binary(max_size=200)
+        | st.dictionaries(
+            st.sampled_from([item.name for item in fields(Holder)]),
+            st.none() | st.text(max_size=9) | st.floats() | st.integers() | st.lists(st.integers(), max_size=2),
+        ).map(lambda changes: json.dumps(asdict(ADA) | changes).encode())
+    )
+    def test_anything_is_a_record_fit_to_be_shown_or_none(self, content):
+        found = read_holder(content)
+        assert found is None or (f"{found}{found.since}{found.failure}".isprintable() and found.state)
 
     def test_what_others_wrote_cannot_move_the_cursor(self):
         found = read_holder(replace(ADA, owner="ada\x1b[2J\x07@laptop").content)
@@ -120,6 +137,21 @@ class TestMachine:
         assert bob.progress.lines == [
             f"still waiting for ada@laptop (process 11), for {seconds} s so far" for seconds in (60, 120)
         ]
+
+    def test_threads_of_one_process_wait_for_each_other(self, folder):
+        inside, most = [], []
+
+        def build(number):
+            lock = MachineLock(folder)
+            with lock.hold(KEY, is_there=absent, progress=RecordingProgress()):
+                inside.append(number)
+                most.append(len(inside))
+                Event().wait(0.01)
+                inside.remove(number)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(build, range(4)))
+        assert most == [1, 1, 1, 1]
 
     def test_a_predecessor_that_failed_is_handed_on(self, folder):
         ada, bob = Machine(folder), Machine(folder, BOB)

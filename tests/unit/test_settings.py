@@ -126,6 +126,10 @@ def test_ca_bundle_is_taken_from_the_usual_variables(tmp_path):
             {"lease_bucket": "s3:/team"},
             "lease_bucket 's3:/team' cannot be used\n  -> write BUCKET or s3://BUCKET/PREFIX",
         ),
+        (
+            {"lease_s": 1.0},
+            "lease_s 1 cannot be used\n  -> write between 5 and 3600 seconds: S3 is written four times in it",
+        ),
         ({"lease_bucket": "Team"}, "lease_bucket 'Team' cannot be used\n  -> write BUCKET or s3://BUCKET/PREFIX"),
         ({"ca_bundle": "/nowhere/ca.pem"}, "ca_bundle '/nowhere/ca.pem' is not a file\n  -> name a PEM file"),
     ],
