@@ -255,7 +255,9 @@ def canonical_requirement(text: str, *, where: str) -> str:
     except (InvalidRequirement, InvalidSpecifier) as error:
         raise InvalidExtraError(
             f"{where}: {redacted(text)!r} is not a requirement: {str(error).splitlines()[0]}",
-            hint="write it as pip does, for example 'faiss-cpu==1.8.0'",
+            hint="put its name before the URL: 'NAME @ https://…'"
+            if "://" in text
+            else "write it as pip does, for example 'faiss-cpu==1.8.0'",
         ) from error
     if requirement.url:
         _check_url(requirement.url, f"{where}: the URL of {requirement.name!r}")

@@ -305,7 +305,9 @@ def _everything_in(client, name):
 
 def _traces(client):
     """Return what an interrupted build would leave; other processes use the engine as well."""
-    staging = {tag for image in client.images.list() for tag in image.tags if "staging-" in tag}
+    # By the low-level API: the other one asks for each image again, which somebody may have removed by then.
+    tags = {tag for image in client.api.images() for tag in image["RepoTags"] or ()}
+    staging = {tag for tag in tags if "staging-" in tag}
     return staging | {container["Id"] for container in client.api.containers(all=True)}
 
 

@@ -85,6 +85,7 @@ class TestExtras:
             ("pip:--pre", "'--pre' is not a requirement"),
             ("pip:-r requirements.txt", "is not a requirement"),
             ("pip:0===,0", "is not a requirement"),
+            ("pip:git+https://h.example/a.git", "put its name before the URL: 'NAME @ https://…'"),
             ("pip:a b", "write it as pip does, for example 'faiss-cpu==1.8.0'"),
             ("pip:a @ https://h.example/x\nUSER\vroot", "has a line end or another character that cannot be printed"),
             ("pip:a ; sys_platform == 'x\ny'", "has a line end or another character that cannot be printed"),
