@@ -1,6 +1,7 @@
-"""How long packing a source folder takes: the SageMaker SDK's way and ours, on the same generated tree.
+"""Code on its way to S3: the SageMaker SDK's ``tar_and_upload_dir`` and ours, on the same tree and the same moto.
 
-Run it with the SDK installed: ``python benchmarks/bench_source.py --files 2000 --megabytes 20``.
+``python benchmarks/bench_source.py`` needs the SDK. The tree holds pieces of Python's own library, a hundred files to a
+folder. Ours is measured with an empty cache, with nothing changed, and with one file changed.
 """
 
 from __future__ import annotations
@@ -8,19 +9,41 @@ from __future__ import annotations
 import argparse
 import os
 import random
+import shutil
 import sysconfig
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 
-from sagemaker_custom.archive import collect, content_digest, write_tar_gz
+import boto3
+from moto_process import aws_process
+from results import Row, save
+
+from sagemaker_custom.aws import Aws
+from sagemaker_custom.progress import NoProgress
+from sagemaker_custom.source import SourceDestination, UploadedSource, bundle, upload
 
 os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
+BUCKET = "code"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One repetition: seconds, and bytes that were sent."""
+
+    sdk: float
+    sdk_bytes: int
+    first: float
+    first_bytes: int
+    unchanged: float
+    one_changed: float
 
 
 def plant(root: Path, *, files: int, megabytes: int) -> None:
-    """Write files that are pieces of Python's own library, a hundred to a folder."""
+    """Write the tree."""
     chance = random.Random(7)  # noqa: S311
     library = b"".join(path.read_bytes() for path in sorted(Path(sysconfig.get_path("stdlib")).glob("*.py")))
     size = megabytes * 1_000_000 // files
@@ -32,59 +55,97 @@ def plant(root: Path, *, files: int, megabytes: int) -> None:
     (root / "train.py").write_text("print()")
 
 
-def sdk_packs(root: Path, target: Path) -> int:
-    """Pack as the SDK does before each upload."""
-    from sagemaker.fw_utils import _list_files_to_compress
-    from sagemaker.utils import create_tar_file
-
-    create_tar_file(_list_files_to_compress("train.py", str(root)), str(target))
-    return target.stat().st_size
+def seconds(work: Callable[[], object]) -> float:
+    """Return how long it takes."""
+    begin = time.perf_counter()
+    work()
+    return time.perf_counter() - begin
 
 
-def we_pack(root: Path, target: Path) -> int:
-    """Collect, hash and pack: what the first upload of a tree costs."""
-    entries = collect("train.py", root)
-    digest = content_digest(entries)
-    with target.open("wb") as file:
-        return write_tar_gz(entries, file, digest=digest)
+def ours(root: Path, cache: Path, prefix: str, aws: Aws) -> UploadedSource:
+    """Do what ``fit()`` does with the code."""
+    code = bundle("train.py", root, cache_dir=cache)
+    destination = SourceDestination(bucket=BUCKET, prefix=prefix)
+    return upload(code, destination, store=aws, progress=NoProgress())
 
 
-def we_recognise(root: Path, target: Path) -> int:
-    """Collect and hash: what an upload costs when the code is there already."""
-    del target
-    content_digest(collect("train.py", root))
-    return 0
+def measured(root: Path, folder: Path, session: boto3.Session, number: int) -> Run:
+    """Measure each way once."""
+    from sagemaker.fw_utils import tar_and_upload_dir
 
+    cache, prefix = folder / f"cache{number}", f"ours/{number}"
+    # As in fit(), where the SDK's session has its client already.
+    aws = Aws(session, s3_client=session.client("s3"))
+    sdk = seconds(lambda: tar_and_upload_dir(session, BUCKET, "sdk", "train.py", str(root)))
+    sent: list[int] = []
 
-def best_of(repeats: int, work: Callable[[], int]) -> tuple[float, int]:
-    """Return the shortest time in seconds, and what the work returned."""
-    times = []
-    size = 0
-    for _ in range(repeats):
-        begin = time.perf_counter()
-        size = work()
-        times.append(time.perf_counter() - begin)
-    return min(times), size
+    def once() -> None:
+        sent.append(ours(root, cache, prefix, aws).uploaded_bytes)
+
+    first, unchanged = seconds(once), seconds(once)
+    (root / "train.py").write_text(f"print({number})")
+    one_changed = seconds(once)
+    shutil.rmtree(cache)
+    if sent[1] or not sent[2]:
+        raise SystemExit(f"wrong code was sent: {sent}")
+    sdk_bytes = session.client("s3").head_object(Bucket=BUCKET, Key="sdk/sourcedir.tar.gz")["ContentLength"]
+    return Run(
+        sdk=sdk, sdk_bytes=sdk_bytes, first=first, first_bytes=sent[0], unchanged=unchanged, one_changed=one_changed
+    )
 
 
 def main() -> None:
-    """Print one line per way, and the ratios."""
+    """Measure, and save what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--files", type=int, default=2_000)
-    parser.add_argument("--megabytes", type=int, default=20)
+    parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--megabytes", type=int, default=205)
     parser.add_argument("--repeats", type=int, default=3)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        root, target = Path(folder, "src"), Path(folder, "sourcedir.tar.gz")
+    with tempfile.TemporaryDirectory() as name, aws_process() as session:
+        folder, root = Path(name), Path(name, "src")
         plant(root, files=asked.files, megabytes=asked.megabytes)
-        sdk_packs(root, target)
-        sdk, sdk_size = best_of(asked.repeats, lambda: sdk_packs(root, target))
-        ours, our_size = best_of(asked.repeats, lambda: we_pack(root, target))
-        known, _ = best_of(asked.repeats, lambda: we_recognise(root, target))
-    print(f"{asked.files + 1} files, {asked.megabytes} MB, best of {asked.repeats}")
-    print(f"SageMaker SDK            {sdk:7.2f} s  {sdk_size / 1e6:6.2f} MB")
-    print(f"changed code: pack       {ours:7.2f} s  {our_size / 1e6:6.2f} MB  {sdk / ours:5.1f} x faster")
-    print(f"unchanged code: hash     {known:7.2f} s                {sdk / known:5.1f} x faster")
+        session.client("s3").create_bucket(Bucket=BUCKET)
+        runs = [measured(root, folder, session, number) for number in range(asked.repeats)]
+    sdk = median(run.sdk for run in runs)
+    against = "SDK: tar_and_upload_dir"
+    size = f"{asked.files:,} files, {asked.megabytes} MB"
+    save(
+        "source",
+        [
+            Row(
+                what=f"code to S3: {size}",
+                against=against,
+                ours=median(run.first for run in runs),
+                theirs=sdk,
+                at_least=5,
+                chart=True,
+            ),
+            Row(
+                what="the same, nothing changed",
+                against=against,
+                ours=median(run.unchanged for run in runs),
+                theirs=sdk,
+                below=0.5,
+                note="no byte is sent",
+                chart=True,
+            ),
+            Row(
+                what="the same, one file changed",
+                against=against,
+                ours=median(run.one_changed for run in runs),
+                theirs=sdk,
+                at_least=5,
+            ),
+            Row(
+                what="size of the archive",
+                against=against,
+                ours=runs[0].first_bytes / 1e6,
+                theirs=runs[0].sdk_bytes / 1e6,
+                unit="MB",
+                at_most=1.05,
+            ),
+        ],
+    )
 
 
 if __name__ == "__main__":

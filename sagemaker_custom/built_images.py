@@ -11,7 +11,7 @@ from typing import Literal
 from sagemaker_custom import oci
 from sagemaker_custom.errors import SageMakerCustomError
 from sagemaker_custom.extended_tags import read_extended_tag
-from sagemaker_custom.plan import FINGERPRINT_LABEL, LABEL_PREFIX
+from sagemaker_custom.plan import FINGERPRINT_LABEL, LABEL_PREFIX, VERIFIED_LABEL
 from sagemaker_custom.reference import Digest, ImageReference
 from sagemaker_custom.registry import RegistryClient
 
@@ -41,6 +41,8 @@ class BuiltImage:
     """Of the base that it was built on."""
     fingerprint: str | None = None
     builder: str | None = None
+    verified: str | None = None
+    """``run`` or ``static``."""
     size: int | None = None
     """Bytes of all layers, as they are stored."""
     created: datetime | None = None
@@ -73,7 +75,12 @@ def list_images(
     Raises:
         RegistryError: A repository cannot be listed.
     """
-    found = [repository.with_tag(tag) for repository in repositories for tag in registry.tags(repository)]
+    found = [
+        repository.with_tag(tag)
+        for repository in repositories
+        for tag in registry.tags(repository)
+        if not tag.startswith("inventory-")
+    ]
     reader = _Reader(registry, prefix)
     with ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="images") as pool:
         images = list(pool.map(reader.read, found))
@@ -115,6 +122,7 @@ class _Reader:
         )
         said = read_extended_tag(reference.tag or "")
         base, base_digest = labels.get(f"{LABEL_PREFIX}base"), labels.get(f"{LABEL_PREFIX}base-digest")
+        builder = labels.get(f"{LABEL_PREFIX}builder")
         is_extended = FINGERPRINT_LABEL in labels
         is_mirrored = (reference.tag or "").startswith("base-")
         return BuiltImage(
@@ -129,9 +137,11 @@ class _Reader:
             base=base,
             base_digest=Digest(base_digest) if base_digest else None,
             fingerprint=labels.get(FINGERPRINT_LABEL),
-            builder=labels.get(f"{LABEL_PREFIX}builder"),
+            builder=builder,
+            verified=labels.get(VERIFIED_LABEL),
             size=size,
-            created=_created(config),
+            # What is appended keeps the time of its base, so that equal images have equal digests.
+            created=None if builder == "append" else _created(config),
         )
 
 

@@ -78,7 +78,8 @@ def check_held(wanted: Sequence[Wanted], held: dict[str, str]) -> None:
                 raise InvalidExtraError(
                     f"the extra {one.extra!r} asks for {requirement}, but the base image has {name} {version}, "
                     "which may not be replaced",
-                    hint="choose the base image that has the version you need, or a recipe made to replace it",
+                    hint="choose the base image that has the version you need, a recipe made to replace it, or say "
+                    f"replace=[{name!r}] if AWS's build of it may go",
                 )
 
 

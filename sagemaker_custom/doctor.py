@@ -3,25 +3,15 @@
 from __future__ import annotations
 
 import re
-import shutil
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
-from importlib import metadata
 from pathlib import Path
-from typing import Literal, Protocol
 
 from sagemaker_custom.builders.buildkit import choose_route
 from sagemaker_custom.builders.classic import ClassicRoute
-from sagemaker_custom.builders.commands import CommandRunner
-from sagemaker_custom.builders.engine import Engine
-from sagemaker_custom.catalog import Problem
 from sagemaker_custom.errors import CredentialsError, SageMakerCustomError, SettingsError
-from sagemaker_custom.reference import Digest, ImageReference
-from sagemaker_custom.settings import Settings
-
-Outcome = Literal["ok", "warning", "failed", "skipped"]
+from sagemaker_custom.machine import Finding, Machine
 
 _GB = 1_000_000_000
 _GPU_IMAGE_GB = 25
@@ -29,102 +19,6 @@ _CPU_IMAGE_GB = 8
 _CACHE_GB = 1
 # About as long as a GPU image takes to build and push.
 _LONG_BUILD = timedelta(hours=1)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finding:
-    """What a check found."""
-
-    name: str
-    outcome: Outcome
-    detail: str
-    repair: str | None = None
-    """What to do, where there is something to do."""
-
-
-class EngineInformation(Engine, Protocol):
-    """An engine that also tells how it is set up."""
-
-    def info(self) -> Mapping[str, object]:
-        """Return what ``docker info`` has."""
-
-
-class AwsIdentity(Protocol):
-    """What is asked of AWS."""
-
-    @property
-    def region(self) -> str:
-        """Where."""
-
-    def account_id(self) -> str:
-        """Return the caller's account."""
-
-    def caller_arn(self) -> str:
-        """Return which user or role the caller is."""
-
-    def registry_credentials(self, *, account: str, region: str) -> object:
-        """Get a token for a registry."""
-
-    def repositories(self, prefix: str, *, region: str, account: str | None = None) -> tuple[str, ...]:
-        """List repositories."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Machine:
-    """What the checks look at."""
-
-    settings: Callable[[], Settings]
-    engine: EngineInformation
-    aws: Callable[[], AwsIdentity]
-    find: Callable[[ImageReference], Digest | None]
-    """Asks a registry for an image."""
-    base: Callable[[str], ImageReference]
-    """Region → one of AWS's images there."""
-    own: Callable[[str, str], ImageReference]
-    """Account and region → an image that may, or may not, be in the registry there."""
-    catalogs: Callable[[], Mapping[str, Sequence[Problem]]]
-    """Checks the team catalogs: location → what is wrong."""
-    docker_commands: Sequence[str]
-    """Every ``docker`` on PATH."""
-    runner: CommandRunner
-    which: Callable[[str], str | None] = shutil.which
-    free_bytes: Callable[[str], int] = field(default=lambda folder: shutil.disk_usage(folder).free)
-    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
-    sdk_version: Callable[[], str | None] = field(default=lambda: installed("sagemaker"))
-    credentials_end: Callable[[], datetime | None] = field(default=lambda: None)
-    """When the credentials end for good; ``None`` when that is not known, or boto3 renews them."""
-    clock: Callable[[], datetime] = field(default=lambda: datetime.now(timezone.utc))
-
-    def output(self, *command: str) -> str | None:
-        """Return what a command says; ``None`` when it fails or is not there."""
-        lines: list[str] = []
-        try:
-            code = self.runner.run(command, environment=self.environment, on_line=lines.append)
-        except OSError:
-            return None
-        return "\n".join(lines) if code == 0 else None
-
-
-def installed(distribution: str) -> str | None:
-    """Return the version of an installed distribution, without importing it."""
-    try:
-        return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
-        return None
-
-
-def environment_credentials_end(environment: Mapping[str, str]) -> datetime | None:
-    """Return when the credentials in these variables end; ``None`` when there are none, or they do not say.
-
-    ``aws configure export-credentials --format env`` and its like write it beside the keys, where nothing renews them.
-    """
-    if not environment.get("AWS_ACCESS_KEY_ID"):
-        return None
-    try:
-        end = datetime.fromisoformat(environment.get("AWS_CREDENTIAL_EXPIRATION", "").replace("Z", "+00:00"))
-    except ValueError:
-        return None
-    return end if end.tzinfo else None
 
 
 def examine(machine: Machine) -> tuple[Finding, ...]:
@@ -239,11 +133,33 @@ def _cache(machine: Machine) -> Iterator[Finding]:
     folder = Path(machine.settings().cache_dir)
     there = next(path for path in (folder, *folder.parents) if path.is_dir())
     free = machine.free_bytes(str(there)) / _GB
+    if not machine.is_writable(str(there)):
+        yield Finding(
+            name="cache folder",
+            outcome="failed",
+            detail=f"{folder} cannot be written to",
+            repair="make it writable, or name another folder in the setting cache_dir",
+        )
+        return
     yield Finding(
         name="cache folder",
         outcome="ok" if free >= _CACHE_GB else "warning",
         detail=f"{free:.0f} GB free in {folder}",
         repair=None if free >= _CACHE_GB else "make room, or name another folder in the setting cache_dir",
+    )
+
+
+def _uv(machine: Machine) -> Iterator[Finding]:
+    program = machine.uv()
+    said = machine.output(program, "--version") if program else None
+    if said:
+        yield Finding(name="uv", outcome="ok", detail=f"{said.strip()} at {program}")
+        return
+    yield Finding(
+        name="uv",
+        outcome="failed",
+        detail=f"{program} does not run" if program else "its program is not found; without it nothing can be appended",
+        repair="install it anew: pip install --force-reinstall uv",
     )
 
 
@@ -374,6 +290,7 @@ CHECKS: Mapping[str, Callable[[Machine], Iterator[Finding]]] = {
     "Compose": _compose,
     "disk of the engine": _disk,
     "cache folder": _cache,
+    "uv": _uv,
     "GPU": _gpu,
     "AWS": _aws,
     "ECR login": _login,

@@ -16,6 +16,7 @@
     │   ├── EngineUnavailableError           Docker is not running, not allowed, or not installed
     │   ├── DiskFullError                    no space left where the image is built
     │   ├── BaseImageError                   the base image is missing or may not be pulled
+    │   ├── NotAppendableError               it takes more than wheels on a base: another builder may do it
     │   └── VerificationError                the image was built, but a verify command failed
     ├── RegistryError                        the image registry
     │   ├── RegistryUnavailableError         no answer, or answers that say "later"
@@ -121,6 +122,10 @@ class DiskFullError(BuildError):
 
 class BaseImageError(BuildError):
     """The base image does not exist, or may not be pulled."""
+
+
+class NotAppendableError(BuildError):
+    """The image cannot be made by putting wheels on its base; the message is the reason."""
 
 
 class VerificationError(BuildError):

@@ -23,6 +23,7 @@ from sagemaker_custom.spec import (
     hardware_of,
     normalise_cuda,
     normalise_python,
+    normalise_replace,
     parse_base_framework,
 )
 from sagemaker_custom.wiring import Parts
@@ -64,6 +65,7 @@ def retrieve(
     processor: str | None = None,
     architecture: str | None = None,
     extras: Sequence[str | os.PathLike[str]] | str = (),
+    replace: Sequence[str] | str = (),
     account: str | None = None,
     catalog: Locations = (),
     settings: Settings | None = None,
@@ -92,6 +94,7 @@ def retrieve(
             CPU if the framework has such images.
         architecture: ``x86_64`` or ``arm64``; default: the instance type's.
         extras: As :class:`~sagemaker_custom.CustomPyTorch` takes them; none gives AWS's own image.
+        replace: Packages of the base image that the extras may replace.
         account: Whose registry holds extended images; default: the configured one, else the caller's.
         catalog: Folders or ``s3://`` prefixes of further catalogs; what they have comes before ours.
         settings: Default: the environment's and the configuration file's.
@@ -120,6 +123,7 @@ def retrieve(
         container_version=container_version,
         cuda_version=cuda_version,
         extras=extras,
+        replace=replace,
     )
     is_local = instance_type in ("local", "local_gpu")
     return str(parts.plan(spec, local=is_local, region=region, account=account).reference)
@@ -205,6 +209,7 @@ def image_spec(
     container_version: str | None = None,
     cuda_version: str | None = None,
     extras: Sequence[str | os.PathLike[str] | Extra] | str = (),
+    replace: Sequence[str] | str = (),
 ) -> ImageSpec:
     """Read the arguments of :func:`retrieve`.
 
@@ -229,6 +234,7 @@ def image_spec(
         sdk_version=sdk_version.lower().removeprefix("sdk") if sdk_version else None,
         container_version=container_version,
         extras=read_extras(extras),
+        replace=normalise_replace(replace),
     )
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
-from typing import BinaryIO, cast
+from typing import BinaryIO, TypeAlias, cast
 
 from sagemaker_custom import oci
 from sagemaker_custom.errors import (
@@ -19,13 +19,16 @@ from sagemaker_custom.errors import (
     SageMakerCustomError,
     TagConflictError,
 )
-from sagemaker_custom.progress import Progress, Task
+from sagemaker_custom.progress import Progress, SharedTask, Task
 from sagemaker_custom.reference import Digest, ImageReference
 from sagemaker_custom.registry import Manifest, RegistryClient
 
 _WORKERS = 4
 # What is left of a connection that does not move is given this long to end by itself.
 _GRACE_S = 1.0
+
+Watch: TypeAlias = Callable[[oci.Descriptor, Iterator[bytes]], Iterator[bytes]]
+"""A blob and its chunks → the same chunks; called anew for every attempt to send the blob, from several threads."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +52,7 @@ def mirror_image(
     progress: Progress,
     workers: int = _WORKERS,
     platform: str = "linux/amd64",
+    watch: Watch | None = None,
 ) -> Mirrored:
     """Bring one image from one registry to another; what is there already is not sent again.
 
@@ -64,6 +68,7 @@ def mirror_image(
         progress: Shows one bar for all bytes.
         workers: How many blobs are on their way at a time.
         platform: ``linux/amd64`` or ``linux/arm64``.
+        watch: Sees the content of each blob that is sent; the last chunk before it is verified, the end after that.
 
     Returns:
         What was copied. A Docker schema2 manifest keeps its bytes and so its digest; an OCI manifest becomes one.
@@ -86,7 +91,8 @@ def mirror_image(
             return Mirrored(reference=done)
         progress.step(f"mirroring {source} to {target}")
         blobs = _blobs(manifest, str(source))
-        sent = _Copy(source, target, source_registry, target_registry).run(blobs, progress, workers)
+        copy = _Copy(source, target, source_registry, target_registry, watch or _unwatched)
+        sent = copy.run(blobs, progress, workers)
         target_registry.put_manifest(target, manifest)
     return Mirrored(
         reference=done,
@@ -94,6 +100,11 @@ def mirror_image(
         blobs_present=len(blobs) - len(sent),
         bytes_copied=sum(blob.size for blob in sent),
     )
+
+
+def _unwatched(blob: oci.Descriptor, chunks: Iterator[bytes]) -> Iterator[bytes]:
+    del blob
+    return chunks
 
 
 @contextmanager
@@ -168,8 +179,10 @@ class _Copy:
         target: ImageReference,
         source_registry: RegistryClient,
         target_registry: RegistryClient,
+        watch: Watch,
     ) -> None:
         self._source = source
+        self._watch = watch
         self._target = target
         self._source_registry = source_registry.checked(self._check)
         self._target_registry = target_registry.checked(self._check)
@@ -182,7 +195,7 @@ class _Copy:
         for blob in blobs:
             self._waiting.put(blob)
         total = sum(blob.size for blob in blobs)
-        task = _SharedTask(progress.task(f"mirroring {self._target.repository}", total=total))
+        task = SharedTask(progress.task(f"mirroring {self._target.repository}", total=total))
         threads: list[threading.Thread] = []
         try:
             for number in range(max(1, min(workers, len(blobs)))):
@@ -235,7 +248,7 @@ class _Copy:
     def _read(self, blob: oci.Descriptor) -> Generator[bytes, None, None]:
         # The last chunk is held back until all of it is verified: the target never gets the whole of a wrong blob.
         held = b""
-        for chunk in self._source_registry.read_blob(self._source, blob.digest, size=blob.size):
+        for chunk in self._watch(blob, self._source_registry.read_blob(self._source, blob.digest, size=blob.size)):
             self._check()
             if held:
                 yield held
@@ -270,29 +283,3 @@ class _BlobReader:
     def close(self) -> None:
         """Give the connection to the source back."""
         self._chunks.close()
-
-
-class _SharedTask:
-    """A bar that several threads move, until it is gone."""
-
-    def __init__(self, task: Task) -> None:
-        self._task = task
-        self._lock = threading.Lock()
-        self._is_over = False
-
-    def advance(self, amount: int) -> None:
-        """Move it."""
-        with self._lock:
-            if not self._is_over:
-                self._task.advance(amount)
-
-    def set_total(self, total: int) -> None:
-        """Say how much there is."""
-        with self._lock:
-            self._task.set_total(total)
-
-    def finish(self) -> None:
-        """Take it away."""
-        with self._lock:
-            self._is_over = True
-            self._task.finish()

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from sagemaker_custom.errors import RegistryError
-from sagemaker_custom.reference import Digest
+from sagemaker_custom.reference import Digest, digest_of
 
 DOCKER_MANIFEST = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_INDEX = "application/vnd.docker.distribution.manifest.list.v2+json"
@@ -112,6 +112,11 @@ class _ContainerConfig(_Document):
 
 class _ImageConfig(_Document):
     config: _ContainerConfig | None = None
+
+
+class _Layers(_Document):
+    diff_ids: list[str]
+    history: list[dict[str, Any]]
 
 
 _ANY_OBJECT = TypeAdapter(dict[str, Any])
@@ -230,6 +235,79 @@ def to_docker_schema2(manifest: ImageManifest) -> bytes:
         "layers": [_docker_descriptor(layer, {DOCKER_LAYER}) for layer in manifest.layers],
     }
     return json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AddedLayer:
+    """A layer that comes on top of an image."""
+
+    digest: Digest
+    diff_id: Digest
+    """Of its content before compression."""
+    size: int
+    """In bytes, as stored in the registry."""
+    created_by: str
+    """What the history says of it."""
+
+
+def append_layers(
+    manifest: ImageManifest,
+    config_document: Mapping[str, Any],
+    layers: Sequence[AddedLayer],
+    labels: Mapping[str, str],
+    *,
+    name: str = "the image",
+) -> tuple[bytes, bytes]:
+    """Put layers and labels on an image; what it starts, its environment and its time stay those of the image.
+
+    Args:
+        manifest: Of the image.
+        config_document: Of the image.
+        layers: Lowest first.
+        labels: Put over those that it has.
+        name: What error messages call the image.
+
+    Returns:
+        The new config, and the new manifest as Docker schema 2; the same bytes for the same input.
+
+    Raises:
+        RegistryError: Config and manifest do not belong together, or the manifest cannot be written as schema 2.
+    """
+    known = _read_rootfs(config_document, name)
+    if len(known.diff_ids) != len(manifest.layers):
+        raise RegistryError(
+            f"the config of {name} lists {len(known.diff_ids)} layers, its manifest {len(manifest.layers)}",
+            hint="push the image again",
+        )
+    created = {"created": config_document["created"]} if "created" in config_document else {}
+    # Readers take the entries that are no 'empty_layer' for those of the layers, one by one.
+    told = sum(not entry.get("empty_layer") for entry in known.history)
+    unknown = [dict(created) for _ in range(len(known.diff_ids) - told)]
+    added = [{**created, "created_by": layer.created_by, "comment": "sagemaker-custom"} for layer in layers]
+    inner = dict(config_document.get("config") or {})
+    document = {
+        **config_document,
+        "config": {**inner, "Labels": {**(inner.get("Labels") or {}), **labels}},
+        "history": [*known.history, *unknown, *added],
+        "rootfs": {"type": "layers", "diff_ids": [*known.diff_ids, *(layer.diff_id for layer in layers)]},
+    }
+    config = json.dumps(document, sort_keys=True, separators=(",", ":")).encode()
+    described = [Descriptor(media_type=DOCKER_LAYER, digest=layer.digest, size=layer.size) for layer in layers]
+    appended = ImageManifest(
+        media_type=DOCKER_MANIFEST,
+        config=Descriptor(media_type=DOCKER_CONFIG, digest=digest_of(config), size=len(config)),
+        layers=(*manifest.layers, *described),
+    )
+    return config, to_docker_schema2(appended)
+
+
+def _read_rootfs(config_document: Mapping[str, Any], name: str) -> _Layers:
+    rootfs = config_document.get("rootfs")
+    diff_ids = rootfs.get("diff_ids") if isinstance(rootfs, Mapping) else None
+    try:
+        return _Layers.model_validate({"diff_ids": diff_ids, "history": config_document.get("history") or []})
+    except ValidationError as error:
+        raise _malformed(f"the config of {name}", error) from None
 
 
 def _docker_descriptor(descriptor: Descriptor, allowed: set[str]) -> dict[str, str | int]:

@@ -34,6 +34,7 @@ def plan_own_image(
     processor: Processor,
     architecture: Architecture,
     extras: tuple[Extra, ...],
+    replaces: tuple[str, ...] = (),
     catalog: Catalog,
     region: str,
     target: Target,
@@ -50,6 +51,7 @@ def plan_own_image(
         processor: Of the instance.
         architecture: Of the instance.
         extras: What to install besides.
+        replaces: Packages of the image that they may replace although they are held.
         catalog: Has the recipes, and the accounts and DNS suffixes.
         region: Where the job or endpoint runs.
         target: Where an image that is built goes.
@@ -66,7 +68,7 @@ def plan_own_image(
         own, context, image_scope=image_scope, processor=processor, architecture=architecture, image_id=image_id
     )
     extras = normalise_extras(extras)
-    steps, verify = _steps(own, base, extras, catalog)
+    steps, verify = _steps(own, base, extras, catalog, replaces)
     built = is_built(own, target, extended=bool(steps))
     digest = plan_fingerprint(base, steps, own.held, verify, pip_indexes, context) if built else ""
     base_reference = own.base_image or ImageReference(repository=f"{repository_prefix}-{own.name}", tag=base.tag)
@@ -83,6 +85,7 @@ def plan_own_image(
             py_version=own.py_version,
             cuda_version=base.cuda_version,
             extras=extras,
+            replace=replaces,
         ),
         base=base,
         base_reference=base_reference,
@@ -105,10 +108,10 @@ def is_built(own: OwnImage, target: Target, *, extended: bool) -> bool:
 
 
 def _steps(
-    own: OwnImage, base: OwnBase, extras: tuple[Extra, ...], catalog: Catalog
+    own: OwnImage, base: OwnBase, extras: tuple[Extra, ...], catalog: Catalog, replaces: tuple[str, ...]
 ) -> tuple[tuple[Step, ...], tuple[str, ...]]:
     """Return the steps, and the commands that have to succeed afterwards."""
-    resolution = extend(base, extras, catalog)
+    resolution = extend(base, extras, catalog, replaces=replaces)
     steps, verify = (resolution.steps, resolution.verify) if isinstance(resolution, NeedsBuild) else ((), ())
     # Recipes verify by the name that AWS's images have for their interpreter.
     named = f'command -v python > /dev/null || python() {{ {shlex.quote(base.python)} "$@"; }}; '

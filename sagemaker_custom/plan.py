@@ -31,6 +31,14 @@ FINGERPRINT_LABEL = LABEL_PREFIX + "fingerprint"
 """The label that reuse verifies."""
 EXTRAS_LABEL = LABEL_PREFIX + "extras"
 """What was asked for, so that the counterpart for inference can be made from the image alone."""
+REPLACE_LABEL = LABEL_PREFIX + "replace"
+"""Packages of the base that what was asked for may replace; only on images for which some were named."""
+LOCK_LABEL = LABEL_PREFIX + "lock"
+"""Names and versions of what the build installed, changed and removed."""
+WHEELS_LABEL = LABEL_PREFIX + "wheels"
+"""The very wheels that are in the image, with their hashes: what makes it again."""
+VERIFIED_LABEL = LABEL_PREFIX + "verified"
+"""``run``: the image was started and its verify commands ran in it; ``static``: only its files were checked."""
 STAND_IN_LABEL = LABEL_PREFIX + "stand-in"
 """Borne by the sandbox's substitutes for AWS's images, and by everything built on them."""
 
@@ -143,6 +151,7 @@ class BuildPlan:
             LABEL_PREFIX + "spec": canonical_json(self.document),
             LABEL_PREFIX + "base": f"{self.base.repository}:{self.base.tag}",
             EXTRAS_LABEL: json.dumps(extras_document(self.spec.extras), separators=(",", ":")),
+            **({REPLACE_LABEL: " ".join(self.spec.replace)} if self.spec.replace else {}),
         }
 
     def rebuilt(self, revision: str) -> BuildPlan:

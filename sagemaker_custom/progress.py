@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO, TypeAlias
@@ -226,3 +227,33 @@ def terminal_progress() -> Iterator[Progress]:
         return
     with ConsoleProgress(console) as progress:
         yield progress
+
+
+class SharedTask:
+    """A bar that several threads move, until it is gone.
+
+    Args:
+        task: The bar.
+    """
+
+    def __init__(self, task: Task) -> None:
+        self._task = task
+        self._lock = threading.Lock()
+        self._is_over = False
+
+    def advance(self, amount: int) -> None:
+        """Move it."""
+        with self._lock:
+            if not self._is_over:
+                self._task.advance(amount)
+
+    def set_total(self, total: int) -> None:
+        """Say how much there is."""
+        with self._lock:
+            self._task.set_total(total)
+
+    def finish(self) -> None:
+        """Take it away."""
+        with self._lock:
+            self._is_over = True
+            self._task.finish()

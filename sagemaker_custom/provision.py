@@ -4,7 +4,7 @@
 2. ``store.find``: is the extended image there? Asks the registry, or the local Docker Engine; a failure to answer is
    raised and never taken for an answer.
 3. It is there and its fingerprint label is the plan's: done.
-4. It is not, and the policy is not ``never``: each of ``locks`` is taken, which may wait for another caller who is at
+4. It is not, and the policy is not ``never``: each of ``turns`` is taken, which may wait for another caller who is at
    it, and then the registry is asked again. It has the last word.
 5. It is still not there: the base is mirrored where the plan says so, then ``builder.build``. Uses network, disk and
    CPU.
@@ -19,14 +19,17 @@ from contextlib import ExitStack
 from typing_extensions import assert_never
 
 from sagemaker_custom.builders import FoundImage, ImageBuilder, ImageStore
+from sagemaker_custom.builders.choice import why_not_appended
 from sagemaker_custom.errors import ImageMissingError, TagConflictError, UsageError
 from sagemaker_custom.leases import BuildLock, Holder, LockKey, NothingToDo
+from sagemaker_custom.locks import check_made_from
 from sagemaker_custom.own_images import OwnImage
 from sagemaker_custom.plan import FINGERPRINT_LABEL, BuildPlan
 from sagemaker_custom.progress import Progress
 from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.resolve import describe_extra
 from sagemaker_custom.spec import BuildPolicy, RequirementsExtra
+from sagemaker_custom.wheels.lock import Lock
 
 _OF_OWN = ("--py-version", "--image-scope", "--processor", "--architecture", "--cuda-version")
 _POLICIES: dict[str, BuildPolicy] = {"if-missing": "if-missing", "always": "always", "never": "never"}
@@ -52,7 +55,8 @@ def ensure_image(
     mirror: Callable[[BuildPlan], object],
     revision: Callable[[], str],
     progress: Progress,
-    locks: tuple[BuildLock, ...] = (),
+    lock: Lock | None = None,
+    turns: tuple[BuildLock, ...] = (),
 ) -> ImageReference:
     """Return the image of ``plan``, after making sure that it exists.
 
@@ -64,15 +68,19 @@ def ensure_image(
         mirror: Brings the base to the account's registry, when the plan takes it from there.
         revision: Names a fresh build of an image whose tag cannot be moved.
         progress: Is told which way it went.
-        locks: Let one caller at a time build it, or bring its base; those that cost least first.
+        lock: What the image has to have been made from, where that matters.
+        turns: Let one caller at a time build it, or bring its base; those that cost least first.
 
     Raises:
         ImageMissingError: It does not exist, and the policy is ``never``.
         TagConflictError: Its tag holds an image that was made from something else.
+        UsageError: A lock is given, and nothing is installed.
         BuildError: It could not be built.
         RegistryError: Whether it exists could not be learned, or it could not be pushed.
     """
-    once = _Once(locks, progress)
+    if lock is not None:
+        _check_lockable(plan)
+    once = _Once(turns, progress)
     if not plan.needs_build:
         _bring_base(plan, policy, store, mirror, once)
         whose = "your own" if plan.own else "AWS's own"
@@ -88,6 +96,8 @@ def ensure_image(
         found = store.find(plan.reference)
         if found is not None:
             verify_fingerprint(plan, found)
+            if lock is not None:
+                check_made_from(lock, found, plan.reference)
             progress.step(f"image {plan.reference} is there, nothing to build")
         return found is not None
 
@@ -104,6 +114,12 @@ def ensure_image(
         )
     once.make(LockKey(reference=plan.reference, fingerprint=plan.fingerprint), is_there, build)
     return plan.reference
+
+
+def _check_lockable(plan: BuildPlan) -> None:
+    obstacle = why_not_appended(plan) if plan.needs_build else "nothing is installed in it"
+    if obstacle:
+        raise UsageError(f"a lock cannot make {plan.reference}: {obstacle}", hint="leave the lock out")
 
 
 def _bring_base(
@@ -126,14 +142,14 @@ def _bring_base(
 class _Once:
     """Lets one caller at a time make something, and the others look whether it is there."""
 
-    def __init__(self, locks: tuple[BuildLock, ...], progress: Progress) -> None:
-        self._locks = locks
+    def __init__(self, turns: tuple[BuildLock, ...], progress: Progress) -> None:
+        self._turns = turns
         self._progress = progress
 
     def make(self, key: LockKey, is_there: Callable[[], bool], make: Callable[[], object]) -> None:
         with ExitStack() as held:
-            for lock in self._locks:
-                turn = held.enter_context(lock.hold(key, is_there=is_there, progress=self._progress))
+            for each in self._turns:
+                turn = held.enter_context(each.hold(key, is_there=is_there, progress=self._progress))
                 if isinstance(turn, NothingToDo):
                     return
                 if turn.predecessor:
@@ -196,6 +212,8 @@ def build_command(plan: BuildPlan, command: str = "build") -> str:
     words += [word for name, value in options.items() if value for word in (name, value)]
     for extra in plan.spec.extras:
         words += ["--extra", extra.path if isinstance(extra, RequirementsExtra) else describe_extra(extra)]
+    for package in plan.spec.replace:
+        words += ["--replace", package]
     if plan.is_local:
         words.append("--local")
     elif plan.reference.ecr:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from graphlib import CycleError, TopologicalSorter
 from typing import TypeAlias
@@ -15,7 +15,7 @@ from sagemaker_custom.bases import did_you_mean, find_base
 from sagemaker_custom.catalog import BaseImage, Catalog, Recipe
 from sagemaker_custom.catalog.recipes import Variant, placeholders
 from sagemaker_custom.conflicts import Wanted, check_conflicts, check_held
-from sagemaker_custom.errors import CatalogError, ImageNotInCatalogError
+from sagemaker_custom.errors import CatalogError, ImageNotInCatalogError, UsageError
 from sagemaker_custom.own_images import OwnBase
 from sagemaker_custom.spec import AptExtra, CondaExtra, Extra, ImageSpec, PipExtra, RecipeExtra, RequirementsExtra
 
@@ -148,30 +148,36 @@ def resolve(spec: ImageSpec, catalog: Catalog) -> Resolution:
 
 @lru_cache(maxsize=_REMEMBERED)
 def _resolve(spec: ImageSpec, catalog: Catalog) -> Resolution:
-    return extend(find_base(spec, catalog), spec.extras, catalog)
+    return extend(find_base(spec, catalog), spec.extras, catalog, replaces=spec.replace)
 
 
-def extend(base: BaseImage, extras: tuple[Extra, ...], catalog: Catalog) -> Resolution:
+def extend(
+    base: BaseImage, extras: tuple[Extra, ...], catalog: Catalog, *, replaces: tuple[str, ...] = ()
+) -> Resolution:
     """Find out what to install on ``base``.
 
     Args:
         base: Of the catalog, or the user's own.
         extras: Sorted, each once.
         catalog: Has the recipes.
+        replaces: Packages of the base that may be replaced, besides those that a recipe names.
 
     Raises:
         ImageNotInCatalogError: There is no such recipe, or it has nothing for this image; names the nearest.
         InvalidExtraError: Two extras cannot be in one image, or one would replace what the base image holds.
+        UsageError: Something may be replaced, but nothing is installed.
         CatalogError: Recipes want to come after one another in a circle.
     """
     if not extras:
+        _check_nothing_replaced(replaces)
         return Prebuilt(base=base)
     chosen = _in_order([_choose(extra, base, catalog) for extra in extras if isinstance(extra, RecipeExtra)])
     plain = [extra for extra in extras if not isinstance(extra, RecipeExtra)]
     recipes = [(choice, tuple(_recipe_steps(choice, base))) for choice in chosen]
     others = [(extra, tuple(_plain_steps([extra], base))) for extra in plain]
-    _check(recipes, others, base)
+    _check(recipes, others, base, replaces)
     steps = [step for _, group in recipes for step in group] + list(_plain_steps(plain, base))
+    steps = [_replacing(step, replaces) for step in steps]
     if not steps:
         return Prebuilt(base=base)
     return NeedsBuild(
@@ -180,6 +186,20 @@ def extend(base: BaseImage, extras: tuple[Extra, ...], catalog: Catalog) -> Reso
         held=held_packages(base),
         verify=tuple(command for choice in chosen for command in choice.variant.verify or choice.recipe.verify),
     )
+
+
+def _check_nothing_replaced(replaces: tuple[str, ...]) -> None:
+    if replaces:
+        raise UsageError(
+            f"replace={list(replaces)!r} lets extras replace packages of the base image, and there are no extras",
+            hint=f"say which version you want: extras=['pip:{replaces[0]}==…']",
+        )
+
+
+def _replacing(step: Step, replaces: tuple[str, ...]) -> Step:
+    if not replaces or not isinstance(step, PipStep):
+        return step
+    return replace(step, replaces=tuple(sorted({*step.replaces, *replaces})))
 
 
 def held_packages(base: BaseImage) -> tuple[str, ...]:
@@ -271,7 +291,10 @@ def _in_order(chosen: Sequence[_Choice]) -> tuple[_Choice, ...]:
 
 
 def _check(
-    recipes: Sequence[tuple[_Choice, Sequence[Step]]], others: Sequence[tuple[Extra, Sequence[Step]]], base: BaseImage
+    recipes: Sequence[tuple[_Choice, Sequence[Step]]],
+    others: Sequence[tuple[Extra, Sequence[Step]]],
+    base: BaseImage,
+    replaces: tuple[str, ...],
 ) -> None:
     plain = [_wanted(describe_extra(extra), steps) for extra, steps in others]
     named = [
@@ -282,7 +305,9 @@ def _check(
     held = {
         package: str(version)
         for framework, package in _VERSIONED.items()
-        if package in held_packages(base) and (version := base.version_of(framework)) is not None
+        if package in held_packages(base)
+        and package not in replaces
+        and (version := base.version_of(framework)) is not None
     }
     check_held(plain, held)
 

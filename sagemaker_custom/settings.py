@@ -24,6 +24,7 @@ _CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 _LOOKED_AT = frozenset({*_CA_VARIABLES, "HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"})
 _REMEMBERED = 16
 _MIRROR = ("if-missing", "always")
+_VERIFY = ("auto", "run", "static")
 _PREFIX = re.compile(r"[a-z0-9]+(?:[-/][a-z0-9]+)*")
 _BUCKET = re.compile(r"(?:s3://)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[\w!.*'()/-]*)?")
 _LEASE_S = (5.0, 3600.0)
@@ -70,7 +71,9 @@ class Settings:
     pip_extra_index_urls: tuple[str, ...] = field(default=(), repr=False)
     """Further indexes for pip steps; may hold credentials."""
     builder: str = "auto"
-    """What ``builder="auto"`` means: ``auto`` or ``docker``."""
+    """What ``builder="auto"`` means: ``auto``, ``append`` or ``docker``."""
+    verify: str = "auto"
+    """How appended images are checked: ``run`` in an engine, ``static``, or ``auto``: run where that costs little."""
     cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("sagemaker-custom", appauthor=False))
     """Folder for build logs and what the sandbox keeps; safe to delete."""
     lease_bucket: str | None = None
@@ -121,6 +124,8 @@ class Settings:
             )
         if self.mirror not in _MIRROR:
             raise SettingsError(f"mirror {self.mirror!r} cannot be used", hint=f"write {' or '.join(_MIRROR)}")
+        if self.verify not in _VERIFY:
+            raise SettingsError(f"verify {self.verify!r} cannot be used", hint=f"write {', '.join(_VERIFY)}")
         if self.lease_bucket is not None and not _BUCKET.fullmatch(self.lease_bucket):
             raise SettingsError(
                 f"lease_bucket {self.lease_bucket!r} cannot be used", hint="write BUCKET or s3://BUCKET/PREFIX"

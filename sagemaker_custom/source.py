@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 import tempfile
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from rich.filesize import decimal
 
-from sagemaker_custom.archive import Entry, collect, content_digest, copy_tree, script_name, write_tar_gz
+from sagemaker_custom.archive import collect, content_digest, copy_tree, script_name, write_tar_gz
+from sagemaker_custom.digest_cache import DigestCache
+from sagemaker_custom.entry import Entry
 from sagemaker_custom.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sagemaker_custom.progress import Progress, Task
 
@@ -23,6 +27,9 @@ logger = logging.getLogger(__name__)
 
 # With network isolation the containers look for the code under this very name.
 _ARCHIVE_NAME = "sourcedir.tar.gz"
+# Fewer are read as fast as their digests would be looked up.
+_MANY_FILES = 100
+_MANY_BYTES = 16_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -31,13 +38,15 @@ class SourceBundle:
 
     entries: tuple[Entry, ...]
     digest: str
-    """64 hexadecimal digits: sha256 of the archive before compression."""
+    """64 hexadecimal digits: sha256 over names, permissions and contents."""
     script_name: str | None
     """The entry point in the archive; ``None`` where none was given."""
     size: int
     """Bytes of all files, before compression."""
     files: int
     """How many files there are."""
+    cache: DigestCache | None = field(default=None, compare=False, repr=False)
+    """What remembers the digests of the files."""
 
     @property
     def address(self) -> str:
@@ -125,7 +134,11 @@ class UploadedSource:
 
 
 def bundle(
-    entry_point: str | None, source_dir: str | Path | None, dependencies: Sequence[str | Path] = ()
+    entry_point: str | None,
+    source_dir: str | Path | None,
+    dependencies: Sequence[str | Path] = (),
+    *,
+    cache_dir: Path | None = None,
 ) -> SourceBundle:
     """List and hash what is to be packed; nothing is written.
 
@@ -133,17 +146,23 @@ def bundle(
         entry_point: The script; with a ``source_dir``, a path inside it.
         source_dir: A local folder; ``None`` to pack the script alone.
         dependencies: Files and folders to add at the top level.
+        cache_dir: Remembers the digests of files, so that those which did not change are not read again.
 
     Raises:
         SourceError: The code cannot be packed.
     """
     entries = collect(entry_point, source_dir, dependencies)
+    size, files = sum(entry.size for entry in entries), sum(entry.kind == "file" for entry in entries)
+    cache = None
+    if cache_dir and (size >= _MANY_BYTES or files >= _MANY_FILES):
+        cache = DigestCache(cache_dir / "sources", _tree_name(source_dir or entry_point, dependencies))
     return SourceBundle(
         entries=entries,
-        digest=content_digest(entries),
+        digest=content_digest(entries, cache=cache),
         script_name=script_name(entry_point, source_dir) if entry_point else None,
-        size=sum(entry.size for entry in entries),
-        files=sum(entry.kind == "file" for entry in entries),
+        size=size,
+        files=files,
+        cache=cache,
     )
 
 
@@ -209,7 +228,8 @@ def stage(bundle: SourceBundle, workspace: Path) -> Path:
     if target.is_dir():
         return target
     try:
-        copy_tree(bundle.entries, target, digest=bundle.digest)
+        with _doubted(bundle):
+            copy_tree(bundle.entries, target, digest=bundle.digest)
     except FileExistsError:
         logger.debug("another process has laid out %s", target)
     except OSError as error:
@@ -218,6 +238,11 @@ def stage(bundle: SourceBundle, workspace: Path) -> Path:
             hint="free some space there, or let TMPDIR name another folder",
         ) from error
     return target
+
+
+def _tree_name(code: str | Path | None, dependencies: Sequence[str | Path]) -> str:
+    places = "\0".join(str(Path(place).absolute()) for place in (code or "", *dependencies))
+    return f"{hashlib.sha256(os.fsencode(places)).hexdigest()}.digests"
 
 
 def _has_key(found: ObjectInfo, kms_key: str | None) -> bool:
@@ -233,9 +258,20 @@ def _temporary_folder(workspace: Path | None) -> tempfile.TemporaryDirectory[str
         raise _unwritable(workspace or "the temporary folder", error) from error
 
 
+@contextmanager
+def _doubted(bundle: SourceBundle) -> Iterator[None]:
+    # Who tries again shall not be told the same by a cache that is wrong.
+    try:
+        yield
+    except SourceError:
+        if bundle.cache:
+            bundle.cache.forget()
+        raise
+
+
 def _pack(bundle: SourceBundle, path: Path) -> int:
     try:
-        with path.open("wb") as file:
+        with path.open("wb") as file, _doubted(bundle):
             return write_tar_gz(bundle.entries, file, digest=bundle.digest)
     except OSError as error:
         raise _unwritable(path, error) from error

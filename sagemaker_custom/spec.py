@@ -26,6 +26,7 @@ FINGERPRINT_FORMAT = 1
 """Part of every fingerprint; rises when the same document would build another image."""
 
 _REMEMBERED = 4096
+_PACKAGE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 _APT_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?")
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
 _CONDA_CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
@@ -109,6 +110,8 @@ class ImageSpec:
     """Ending of the tag of AWS's image, where several images differ in nothing else: ``ubuntu18.04``."""
     extras: tuple[Extra, ...] = ()
     """Sorted, each once."""
+    replace: tuple[str, ...] = ()
+    """Packages of the base image that the extras may replace; sorted, each once, in canonical spelling."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -308,6 +311,22 @@ def normalise_extras(extras: Iterable[Extra]) -> tuple[Extra, ...]:
                     hint="keep one of them",
                 )
     return tuple(unique)
+
+
+def normalise_replace(packages: Iterable[str] | str) -> tuple[str, ...]:
+    """Spell the names of packages that may be replaced in the one canonical way; a single one need not be in a list.
+
+    Raises:
+        UsageError: One of them is not the name of a package.
+    """
+    names = [packages] if isinstance(packages, str) else list(packages)
+    for name in names:
+        if not _PACKAGE_NAME.fullmatch(name):
+            raise UsageError(
+                f"replace={name!r} is not the name of a package",
+                hint="name packages of the base image alone, for example replace=['numpy']; versions go into extras",
+            )
+    return tuple(sorted({str(canonicalize_name(name)) for name in names}))
 
 
 def without_credentials(url: str) -> str:

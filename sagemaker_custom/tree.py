@@ -24,7 +24,8 @@ class Found:
 
     name: str
     """Path relative to the root, with ``/`` between its parts."""
-    path: Path
+    path: str
+    """No ``Path``, which takes longer to make than the file system takes to answer."""
     info: os.stat_result
     """Of what the path leads to; a symlink is never seen as such."""
 
@@ -43,17 +44,19 @@ def walk(root: Path) -> Iterator[Found]:
     while pending:
         folder = pending.pop()
         items, rules = _listing(folder)
+        above = f"{folder.name}/" if folder.name else ""
         for item in items:
-            name = f"{folder.name}/{item.name}" if folder.name else item.name
+            name = above + item.name
             if rules.ignore(name, directory=_is_directory(item)):
                 continue
             if problem := _problem(item, folder.lineage):
                 problems.append(problem)
                 continue
-            if item.is_dir():
-                lineage = (*folder.lineage, _identity(item.stat()))
+            info = item.stat()
+            if stat.S_ISDIR(info.st_mode):
+                lineage = (*folder.lineage, _identity(info))
                 pending.append(_Folder(path=item.path, name=name, rules=rules, lineage=lineage))
-            yield Found(name=name, path=Path(item.path), info=item.stat())
+            yield Found(name=name, path=item.path, info=info)
     if problems:
         raise _unpackable(problems, root)
 
@@ -124,9 +127,11 @@ def _problem(item: os.DirEntry[str], lineage: tuple[tuple[int, int], ...]) -> st
     except OSError as error:
         what = {errno.ENOENT: "dangling symlink", errno.ELOOP: "symlink loop"}.get(error.errno or 0, error.strerror)
         return f"{what} {item.path}{_arrow(item)}"
+    if stat.S_ISREG(info.st_mode):
+        return None
     if stat.S_ISDIR(info.st_mode):
         return f"symlink loop {item.path}{_arrow(item)}" if _identity(info) in lineage else None
-    return None if stat.S_ISREG(info.st_mode) else f"{kind_of(info.st_mode)} {item.path}"
+    return f"{kind_of(info.st_mode)} {item.path}"
 
 
 def _arrow(item: os.DirEntry[str]) -> str:

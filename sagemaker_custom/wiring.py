@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sagemaker_custom import catalog as catalogs
-from sagemaker_custom._version import __version__
 from sagemaker_custom.bases import describe_serving, find_base, with_defaults
+from sagemaker_custom.builders.choice import BuilderChoice, check_builder, choose_builder, wanted_builder
 from sagemaker_custom.catalog_sources import Locations, open_catalog
 from sagemaker_custom.dockerfile_folder import read_context
 from sagemaker_custom.errors import (
@@ -45,16 +45,18 @@ if TYPE_CHECKING:
     import boto3
 
     from sagemaker_custom.aws import Aws
-    from sagemaker_custom.builders import ImageBuilder, ImageStore
+    from sagemaker_custom.builders import ImageStore
     from sagemaker_custom.builders.docker_engine import DockerEngine
+    from sagemaker_custom.building import Workbench
     from sagemaker_custom.leases import BuildLock
-    from sagemaker_custom.mirror import Mirrored
+    from sagemaker_custom.mirror import Mirrored, Watch
     from sagemaker_custom.own_images import OwnImage
     from sagemaker_custom.registry import RegistryClient
+    from sagemaker_custom.repositories import Repositories
+    from sagemaker_custom.wheels.lock import Lock
 
 logger = logging.getLogger(__name__)
 
-BUILDERS = ("auto", "docker")
 DEFAULT_LOCAL_REGION = "us-east-1"
 """Whose copy of a base image local mode takes when no region is configured."""
 
@@ -172,6 +174,7 @@ class Parts:
         processor: Processor | None = None,
         architecture: Architecture | None = None,
         extras: tuple[Extra, ...] = (),
+        replaces: tuple[str, ...] = (),
         local: bool = False,
         region: str | None = None,
         account: str | None = None,
@@ -185,6 +188,7 @@ class Parts:
             processor: Of the instance.
             architecture: Of the instance.
             extras: What to install besides.
+            replaces: Packages of the image that they may replace.
             local: Whether for local mode: a bare tag, no registry, no account.
             region: Default: the one of these parts.
             account: Whose registry holds what is built; default: the settings', else the caller's.
@@ -213,6 +217,7 @@ class Parts:
                 processor=processor or hardware.processor,
                 architecture=architecture or hardware.architecture,
                 extras=extras,
+                replaces=replaces,
                 catalog=self.catalog,
                 region=region,
                 target=target,
@@ -246,22 +251,26 @@ class Parts:
                 return DEFAULT_LOCAL_REGION
             raise
 
-    def ensure(self, plan: BuildPlan, *, policy: str = "if-missing", builder: str = "auto") -> ImageReference:
+    def ensure(
+        self, plan: BuildPlan, *, policy: str = "if-missing", builder: str = "auto", lock: Lock | None = None
+    ) -> ImageReference:
         """Make sure that the image of ``plan`` exists; see :func:`sagemaker_custom.provision.ensure_image`."""
         check_builder(builder)
         with self._progress() as progress:
+            bench = self.workbench(progress)
             return ensure_image(
                 plan,
                 policy=check_policy(policy),
                 store=self._store(plan),
-                builder=lambda: self._builder(builder, progress),
-                mirror=lambda plan: self._mirror(plan, progress),
+                builder=lambda: bench.builder(plan, builder, lock),
+                mirror=lambda plan: self._mirror(plan, progress, bench if plan.needs_build else None),
                 revision=lambda: f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
                 progress=progress,
-                locks=self._locks(plan),
+                lock=lock,
+                turns=self._turns(plan),
             )
 
-    def _locks(self, plan: BuildPlan) -> tuple[BuildLock, ...]:
+    def _turns(self, plan: BuildPlan) -> tuple[BuildLock, ...]:
         from sagemaker_custom.leases import MachineLock, SharedLease
 
         machine = MachineLock(Path(self.settings.cache_dir, "locks"))
@@ -291,25 +300,43 @@ class Parts:
         with self._progress() as progress:
             return self._mirror(plan, progress)
 
-    def _mirror(self, plan: BuildPlan, progress: Progress) -> Mirrored:
-        from sagemaker_custom.aws import open_session
-        from sagemaker_custom.mirror import mirror_image
-
+    def _mirror(self, plan: BuildPlan, progress: Progress, bench: Workbench | None = None) -> Mirrored:
         if plan.mirror_of is None:
             raise UsageError(
                 f"{plan.base_reference} is taken from where AWS publishes it",
                 hint="set source_region to the region that it shall be brought from",
             )
-        profile = self.settings.source_profile
-        source = Parts(session=open_session(profile=profile), settings=self.settings) if profile else self
-        self._ensure_repository(plan.base_reference)
-        return mirror_image(
+        self._repositories.ensure(plan.base_reference)
+        return self._copied(
             plan.mirror_of,
             plan.base_reference,
-            source_registry=source.registry,
+            platform=plan.base.platform,
+            progress=progress,
+            watch=bench.inventories.watch if bench else None,
+        )
+
+    def _copied(
+        self,
+        source: ImageReference,
+        target: ImageReference,
+        *,
+        platform: str,
+        progress: Progress,
+        watch: Watch | None = None,
+    ) -> Mirrored:
+        from sagemaker_custom.aws import open_session
+        from sagemaker_custom.mirror import mirror_image
+
+        profile = self.settings.source_profile
+        reader = Parts(session=open_session(profile=profile), settings=self.settings) if profile else self
+        return mirror_image(
+            source,
+            target,
+            source_registry=reader.registry,
             target_registry=self.registry,
             progress=progress,
-            platform=plan.base.platform,
+            platform=platform,
+            watch=watch,
         )
 
     def progress(self) -> AbstractContextManager[Progress]:
@@ -352,75 +379,33 @@ class Parts:
 
         if plan.is_local:
             return EngineStore(self.engine, accept_stand_ins=self.settings.accept_stand_ins)
-        return RegistryStore(self.registry)
+        return RegistryStore(self.registry, cache_dir=self.settings.cache_dir)
 
-    def builder_choice(self, builder: str = "auto") -> tuple[str, str]:
+    def builder_choice(self, plan: BuildPlan, builder: str = "auto") -> BuilderChoice:
         """Return which builder is taken, and why.
 
         Raises:
             UsageError: There is no such builder.
         """
-        wanted = self.settings.builder if builder == "auto" else builder
-        check_builder(wanted)
-        return "docker", "it runs every kind of step" if wanted == "auto" else "asked for"
+        return choose_builder(plan, wanted_builder(builder, self.settings))
 
-    def _builder(self, builder: str, progress: Progress) -> ImageBuilder:
-        from sagemaker_custom.builders.buildkit import choose_route, docker_commands
-        from sagemaker_custom.builders.commands import SubprocessRunner
-        from sagemaker_custom.builders.docker import DockerBuilder
-        from sagemaker_custom.builders.endpoints import Endpoints
+    @cached_property
+    def _repositories(self) -> Repositories:
+        from sagemaker_custom.repositories import Repositories
 
-        progress.log("builder " + ": ".join(self.builder_choice(builder)))
-        environment = dict(os.environ)
-        return DockerBuilder(
-            self.engine,
-            registry=self.registry,
-            endpoints=Endpoints(endpoint_for=self.settings.endpoint_for, credentials=self.registry_credentials),
-            choose_route=lambda: choose_route(
-                self.engine,
-                programs=docker_commands(environment.get("PATH", "")),
-                runner=SubprocessRunner(),
-                environment=environment,
-            ),
-            ensure_repository=self._ensure_repository,
-            remove_tag=self._remove_tag,
-            ca_bundle=self.settings.ca_bundle,
-            accept_stand_ins=self.settings.accept_stand_ins,
-            log_dir=Path(self.settings.cache_dir, "logs"),
-            version=__version__,
-            token=lambda: secrets.token_hex(4),
-            clock=lambda: datetime.now(timezone.utc),
+        return Repositories(self.settings, aws=lambda: self.aws, registry=lambda: self.registry)
+
+    def workbench(self, progress: Progress) -> Workbench:
+        """Return what makes builders."""
+        from sagemaker_custom.building import Workbench
+
+        return Workbench(
+            settings=self.settings,
             progress=progress,
+            pip_indexes=self._pip_indexes,
+            engine=lambda: self.engine,
+            registry=lambda: self.registry,
+            credentials=self.registry_credentials,
+            repositories=self._repositories,
+            copy=self._copied,
         )
-
-    def _ensure_repository(self, reference: ImageReference) -> None:
-        if reference.ecr:
-            self.aws.ensure_repository(
-                reference.repository,
-                region=reference.ecr.region,
-                account=reference.ecr.account,
-                kms_key=self.settings.repository_kms_key,
-                scan_on_push=self.settings.scan_on_push,
-            )
-
-    def _remove_tag(self, reference: ImageReference) -> None:
-        is_mapped = self.settings.endpoint_for(reference.registry or "") != f"https://{reference.registry}"
-        if reference.ecr and not is_mapped:
-            self.aws.remove_tag(
-                reference.repository,
-                reference.tag or "",
-                region=reference.ecr.region,
-                account=reference.ecr.account,
-            )
-        else:
-            self.registry.remove_tag(reference)
-
-
-def check_builder(builder: str) -> None:
-    """Refuse a builder that does not exist.
-
-    Raises:
-        UsageError: It does not.
-    """
-    if builder not in BUILDERS:
-        raise UsageError(f"builder={builder!r} is not a builder", hint=f"write one of {', '.join(map(repr, BUILDERS))}")

@@ -30,7 +30,7 @@ from sagemaker_custom.errors import (
     SageMakerCustomError,
     VerificationError,
 )
-from sagemaker_custom.plan import LABEL_PREFIX, STAND_IN_LABEL, BuildPlan
+from sagemaker_custom.plan import LABEL_PREFIX, LOCK_LABEL, STAND_IN_LABEL, VERIFIED_LABEL, BuildPlan
 from sagemaker_custom.progress import NoProgress, Progress
 from sagemaker_custom.reference import Digest, ImageReference
 from sagemaker_custom.registry import RegistryClient
@@ -245,10 +245,10 @@ class DockerBuilder:
         labels = {
             **plan.labels,
             f"{LABEL_PREFIX}base-digest": base.digest,
-            f"{LABEL_PREFIX}lock": self._lock(plan, base, built),
+            LOCK_LABEL: self._lock(plan, base, built),
             f"{LABEL_PREFIX}builder": route.name,
             f"{LABEL_PREFIX}version": self._version,
-            f"{LABEL_PREFIX}verified": "commands" if plan.verify else "start",
+            VERIFIED_LABEL: "run",
         }
         # By the API, since a Dockerfile would expand '$' in values and ends lines at 64 KiB.
         context = BuildContext(

@@ -41,6 +41,33 @@ def promote(
     pinned = staging.with_digest(pushed.digest)
     _check_labels(client, pinned, fingerprint)
     _check_blobs(client, pinned, oci.parse_manifest(manifest.media_type, manifest.content, name=str(staging)))
+    return put_final(client, final, manifest, fingerprint=fingerprint, architecture=architecture)
+
+
+def put_final(
+    client: RegistryClient,
+    final: ImageReference,
+    manifest: Manifest,
+    *,
+    fingerprint: str,
+    architecture: str = "amd64",
+) -> Digest:
+    """Put a manifest, all of whose blobs are there, under its final tag, unless somebody else was first.
+
+    Args:
+        client: Of the registry.
+        final: Tag that it gets.
+        manifest: In the form that SageMaker accepts.
+        fingerprint: That the label of its image says.
+        architecture: Chosen where somebody put an index under the tag.
+
+    Returns:
+        The digest under the final tag: of another process's image when that was first with the same fingerprint.
+
+    Raises:
+        TagConflictError: The final tag holds an image with another fingerprint.
+        RegistryError: The registry fails.
+    """
     # Repositories whose tags are not immutable would let a put replace what others use already.
     if client.find(final) is not None:
         return _already_there(client, final, fingerprint, architecture)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from sagemaker_custom.errors import UsageError
@@ -51,6 +52,7 @@ def asked_spec(image: ImageOptions, parts: Parts) -> ImageSpec:
         container_version=image.container_version,
         cuda_version=image.cuda_version,
         extras=image.extras,
+        replace=image.replace,
     )
     named = parts.catalog.images.get(image.name)
     return _of_named(named, image, spec) if named else spec
@@ -102,6 +104,7 @@ def own_spec(image: ImageOptions, own: OwnImage) -> ImageSpec:
         architecture=image.architecture,
         cuda_version=image.cuda_version,
         extras=image.extras,
+        replace=image.replace,
     )
 
 
@@ -115,6 +118,7 @@ def plan_own(
         processor=spec.processor or "cpu",
         architecture=spec.architecture,
         extras=spec.extras,
+        replaces=spec.replace,
         local=local,
         region=region,
         account=account,
@@ -136,7 +140,7 @@ def _of_named(named: NamedImage, image: ImageOptions, spec: ImageSpec) -> ImageS
                 hint=f"leave it out, or name the framework {named.framework!r} and what is wanted of it",
             )
     says_architecture = image.architecture or image.instance_type
-    return named.spec_for(
+    chosen = named.spec_for(
         version=spec.version,
         py_version=spec.py_version,
         cuda_version=spec.cuda_version,
@@ -145,6 +149,7 @@ def _of_named(named: NamedImage, image: ImageOptions, spec: ImageSpec) -> ImageS
         architecture=spec.architecture if says_architecture else None,
         extras=spec.extras,
     )
+    return replace(chosen, replace=spec.replace)
 
 
 def asked_plan(image: ImageOptions, parts: Parts) -> BuildPlan:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
@@ -17,9 +18,11 @@ if TYPE_CHECKING:
     from sagemaker_custom.own_images import OwnImage
     from sagemaker_custom.plan import BuildPlan
     from sagemaker_custom.spec import ImageSpec
+    from sagemaker_custom.wheels.lock import Lock
     from sagemaker_custom.wiring import Parts
 
-BUILDERS = ("auto", "docker")
+BUILDERS = ("auto", "append", "docker")
+VERIFY = ("auto", "run", "static")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,19 +79,38 @@ class Outcome:
 @click.option("--all", "everything", is_flag=True, help="Build all named images of the catalogs.")
 @click.option("--always", is_flag=True, help="Build afresh, even if the image is there.")
 @click.option("--builder", type=click.Choice(BUILDERS), default="auto", show_default=True, help="What builds.")
+@click.option("--lock", "lock_file", metavar="FILE", help="What to install, as the lock command wrote it.")
+@click.option("--verify", type=click.Choice(VERIFY), help="How an appended image is checked; default: the setting.")
 @json_option
 @click.pass_context
-def build(ctx: click.Context, image: ImageOptions, everything: bool, always: bool, builder: str, as_json: bool) -> None:
+def build(
+    ctx: click.Context,
+    image: ImageOptions,
+    everything: bool,
+    always: bool,
+    builder: str,
+    lock_file: str | None,
+    verify: str | None,
+    as_json: bool,
+) -> None:
     """Build images and put them in their place.
 
     IMAGE is a framework or a named image. What is there already is not built again. Of one image the URI is printed;
     a named image without further options stands for all images that its team builds, and a table tells of each.
     """
     from sagemaker_custom.cli.asked import parts_for
+    from sagemaker_custom.locks import read_lock_file
+    from sagemaker_custom.settings import Settings
 
-    parts = parts_for(image)
-    run = BuildRun(parts=parts, always=always, builder=builder)
+    settings = Settings.load()
+    parts = parts_for(image, replace(settings, verify=verify) if verify else settings)
     wanted = _everything(image, parts) if everything else _own(image) if image.is_own else _named(image, parts)
+    if lock_file and len(wanted) > 1:
+        raise UsageError(
+            f"--lock {lock_file} is of one image, and {len(wanted)} would be built", hint="choose one by options"
+        )
+    lock = read_lock_file(Path(lock_file)) if lock_file else None
+    run = BuildRun(parts=parts, always=always, builder=builder, lock=lock)
     if len(wanted) == 1:
         outcome = run.outcome(wanted[0])
         if as_json:
@@ -151,6 +173,7 @@ class BuildRun:
     parts: Parts
     always: bool
     builder: str
+    lock: Lock | None = None
 
     def outcomes(self, wanted: Sequence[Wanted]) -> Iterator[Outcome]:
         """Make sure of each; an error of one does not keep the others from being built."""
@@ -174,7 +197,9 @@ class BuildRun:
         present = None if self.always else self._present(plan)
         if present:
             return Outcome(wanted=wanted, status="present", plan=plan, image=present)
-        built = self.parts.ensure(plan, policy="always" if self.always else "if-missing", builder=self.builder)
+        built = self.parts.ensure(
+            plan, policy="always" if self.always else "if-missing", builder=self.builder, lock=self.lock
+        )
         return Outcome(wanted=wanted, status="built" if plan.needs_build else "present", plan=plan, image=str(built))
 
     def _plan(self, wanted: Wanted) -> BuildPlan:
@@ -193,7 +218,7 @@ class BuildRun:
 
     def _present(self, plan: BuildPlan) -> str | None:
         try:
-            return str(self.parts.ensure(plan, policy="never"))
+            return str(self.parts.ensure(plan, policy="never", lock=self.lock))
         except ImageMissingError:
             return None
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from sagemaker_custom.catalog import Problem
-    from sagemaker_custom.doctor import Machine
+    from sagemaker_custom.machine import Machine
     from sagemaker_custom.reference import ImageReference
     from sagemaker_custom.wiring import Parts
 
@@ -30,8 +30,8 @@ _TIMEOUT_S = 10.0
 def doctor(context: click.Context, region: str | None, as_json: bool) -> None:
     """Check this machine and its credentials.
 
-    Docker, Compose, BuildKit, disk, GPU, AWS's credentials and rights, catalogs: what is there, and how to repair what
-    is not. Changes nothing.
+    Docker, Compose, BuildKit, disk, uv, GPU, AWS's credentials and rights, catalogs: what is there, and how to repair
+    what is not. Changes nothing.
     """
     from sagemaker_custom.doctor import examine
 
@@ -51,8 +51,8 @@ def machine(region: str | None) -> Machine:
     """Return what the checks look at, on this machine."""
     from sagemaker_custom.builders.buildkit import docker_commands
     from sagemaker_custom.builders.commands import SubprocessRunner
-    from sagemaker_custom.doctor import Machine, environment_credentials_end
     from sagemaker_custom.errors import SettingsError
+    from sagemaker_custom.machine import Machine, environment_credentials_end
     from sagemaker_custom.settings import Settings
     from sagemaker_custom.wiring import Parts
 

@@ -33,6 +33,7 @@ class ImageOptions:
     container_version: str | None = None
     sdk_version: str | None = None
     extras: tuple[str, ...] = ()
+    replace: tuple[str, ...] = ()
     region: str | None = None
     account: str | None = None
     local: bool = False
@@ -67,7 +68,7 @@ class ImageOptions:
 
 _SELECTING = (
     *("version", "py_version", "cuda_version", "image_scope", "processor", "architecture", "instance_type"),
-    *("base_framework_version", "container_version", "sdk_version", "extras"),
+    *("base_framework_version", "container_version", "sdk_version", "extras", "replace"),
 )
 
 region_option = click.option(
@@ -118,6 +119,9 @@ _EXTRA = click.option(
     shell_complete=complete_extras,
     help="Recipe, pip:…, conda:…, apt:… or a requirements file; may be given more than once.",
 )
+_REPLACE = click.option(
+    "--replace", multiple=True, metavar="PKG", help="Package of the base that extras may replace; may be repeated."
+)
 _OWN = (
     click.option("--folder", metavar="FOLDER", help="Instead of IMAGE: a folder with a Dockerfile, or a Dockerfile."),
     click.option("--base-image", metavar="REF", help="Instead of IMAGE: an image of your own that exists."),
@@ -147,7 +151,7 @@ _WHERE = (
 
 def image_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add the argument and the options that name an image; the command takes them as ``image``, with a name."""
-    return _taking_image(command, [_image_argument(), *_WHICH, _EXTRA, *_WHERE])
+    return _taking_image(command, [_image_argument(), *_WHICH, _EXTRA, _REPLACE, *_WHERE])
 
 
 def selecting_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -165,7 +169,7 @@ def selecting_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def optional_image_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Add what :func:`image_options` adds, and what names an image of the user's own; the name may be empty."""
-    return _taking_image(command, [_image_argument(required=False), *_WHICH, _EXTRA, *_OWN, *_WHERE])
+    return _taking_image(command, [_image_argument(required=False), *_WHICH, _EXTRA, _REPLACE, *_OWN, *_WHERE])
 
 
 def _image_argument(*, required: bool = True) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

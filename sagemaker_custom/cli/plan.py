@@ -40,14 +40,16 @@ def resolve(image: ImageOptions, as_json: bool) -> None:
 @click.command()
 @optional_image_options
 @click.option("--digest", is_flag=True, help="Ask the registry for the digest that the base image has now.")
+@click.option("--delta", is_flag=True, help="Ask registry and package indexes which wheels would be appended.")
 @click.option("--dockerfile", is_flag=True, help="Print the Dockerfile too.")
 @json_option
-def plan(image: ImageOptions, digest: bool, dockerfile: bool, as_json: bool) -> None:
+def plan(image: ImageOptions, digest: bool, delta: bool, dockerfile: bool, as_json: bool) -> None:
     """Say which image would be used or built, and why.
 
     IMAGE is a framework or a named image. Nothing is changed.
     """
     from sagemaker_custom.cli.asked import asked_plan, parts_for
+    from sagemaker_custom.cli.delta import delta_of
 
     parts = parts_for(image)
     planned = asked_plan(image, parts)
@@ -55,10 +57,13 @@ def plan(image: ImageOptions, digest: bool, dockerfile: bool, as_json: bool) -> 
     asks_registry = digest and (planned.mirror_of or planned.base_reference).registry is not None
     base_digest = _current_digest(planned, parts) if asks_registry else planned.base.digest
     text = _dockerfile(planned) if dockerfile and planned.needs_build else None
+    added = delta_of(planned, parts) if delta and planned.needs_build else None
     if as_json:
-        print_document(_document(planned, parts, base_digest, text))
+        document = _document(planned, parts, base_digest, text)
+        print_document({**document, **({"delta": added.document} if added else {})})
     else:
         print_pairs(_pairs(planned, parts, base_digest))
+        print_pairs(added.pairs if added else ())
         if text:
             click.echo(text)
 
@@ -95,7 +100,8 @@ def _pairs(planned: BuildPlan, parts: Parts, base_digest: Digest | None) -> Iter
     for command in planned.verify:
         yield "verify", command
     if planned.needs_build:
-        yield "builder", ": ".join(parts.builder_choice())
+        choice = parts.builder_choice(planned)
+        yield "builder", f"{choice.name}: {choice.reason}"
 
 
 def _serving(planned: BuildPlan, parts: Parts) -> str | None:
@@ -122,7 +128,7 @@ def describe_step(step: Step) -> str:
 
 
 def _document(planned: BuildPlan, parts: Parts, base_digest: Digest | None, dockerfile: str | None) -> dict[str, Any]:
-    name, why = parts.builder_choice()
+    choice = parts.builder_choice(planned) if planned.needs_build else None
     return {
         "image": str(planned.reference),
         "base": str(planned.base_reference),
@@ -134,7 +140,7 @@ def _document(planned: BuildPlan, parts: Parts, base_digest: Digest | None, dock
         "verify": list(planned.verify),
         "held": list(planned.held),
         "serving": _serving(planned, parts),
-        "builder": {"name": name, "reason": why} if planned.needs_build else None,
+        "builder": {"name": choice.name, "reason": choice.reason} if choice else None,
         "reason": planned.reason,
         "warnings": list(planned.warnings),
         **({"dockerfile": dockerfile} if dockerfile else {}),

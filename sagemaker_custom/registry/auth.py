@@ -14,7 +14,7 @@ from urllib.request import parse_http_list
 from pydantic import BaseModel, ValidationError
 
 from sagemaker_custom.errors import RegistryError
-from sagemaker_custom.reference import RegistryCredentials
+from sagemaker_custom.reference import ImageReference, RegistryCredentials
 from sagemaker_custom.registry.answers import Operation, problem
 from sagemaker_custom.registry.transport import HttpRequest, HttpResponse, Transport
 
@@ -82,8 +82,14 @@ class Authorizer:
         self._lock = threading.Lock()
 
     def header(self, access: Access) -> str | None:
-        """Return the header that was last good for ``access``."""
-        return self._headers.get(access)
+        """Return the header that was last good for ``access``; for ECR also one that was not tried yet."""
+        known = self._headers.get(access)
+        if known is not None or not _always_wants_basic(access):
+            return known
+        with self._lock:
+            if access not in self._headers and (credentials := self._credentials(access.credentials_host)):
+                self._headers[access] = _basic(credentials)
+            return self._headers.get(access)
 
     def meet(self, access: Access, response: HttpResponse, operation: Operation) -> str | None:
         """Make a new header after a refusal; ``None`` when there is nothing else to say than what was refused.
@@ -135,6 +141,12 @@ class Authorizer:
         if not token:
             raise RegistryError(f"{operation}: {challenge.realm} answered without a token")
         return token
+
+
+def _always_wants_basic(access: Access) -> bool:
+    # Without a header ECR answers 401 to everything: asking it for its challenge first would double each first request.
+    host = ImageReference(registry=access.credentials_host, repository="any")
+    return access.origin == f"https://{access.credentials_host}" and host.ecr is not None
 
 
 def _basic(credentials: RegistryCredentials) -> str:

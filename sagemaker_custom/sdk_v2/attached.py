@@ -12,7 +12,7 @@ from sagemaker_custom.builders.store import RegistryStore
 from sagemaker_custom.errors import ImageMissingError, ImageNotInCatalogError, InvalidReferenceError, UsageError
 from sagemaker_custom.extended_tags import read_extended_tag
 from sagemaker_custom.image_uris import ParsedImage, parse
-from sagemaker_custom.plan import EXTRAS_LABEL
+from sagemaker_custom.plan import EXTRAS_LABEL, REPLACE_LABEL
 from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.requirements import read_extras_document
 from sagemaker_custom.sdk_v2.dialect import Dialect
@@ -106,8 +106,8 @@ def _is_of_aws(uri: str) -> bool:
     return reference.ecr is not None and any(reference.ecr.account in accounts.values() for accounts in published)
 
 
-def extras_of(uri: str, session: Any, settings: Settings | None) -> tuple[Extra, ...]:
-    """Ask the registry what the image was extended by.
+def extras_of(uri: str, session: Any, settings: Settings | None) -> tuple[tuple[Extra, ...], tuple[str, ...]]:
+    """Ask the registry what the image was extended by, and which packages of the base that may replace.
 
     Args:
         uri: Of an extended image.
@@ -132,7 +132,8 @@ def extras_of(uri: str, session: Any, settings: Settings | None) -> tuple[Extra,
             f"the image {uri} does not say what it was extended by; an earlier release built it",
             hint="make an estimator with the same extras, and a model with the job's model_data",
         )
-    return read_extras_document(json.loads(found.labels[EXTRAS_LABEL]))
+    replaces = tuple(found.labels.get(REPLACE_LABEL, "").split())
+    return read_extras_document(json.loads(found.labels[EXTRAS_LABEL])), replaces
 
 
 def is_still_made(uri: str, planned: str) -> bool:

@@ -14,6 +14,7 @@ from sagemaker.fw_utils import UploadedCode
 from sagemaker.s3 import parse_s3_url, s3_path_join
 from sagemaker.workflow import is_pipeline_variable
 
+from sagemaker_custom.archive import collect
 from sagemaker_custom.sdk_v2.provided import ProvidedImages
 from sagemaker_custom.source import SourceBundle, SourceDestination, bundle, stage, upload
 
@@ -25,8 +26,12 @@ def is_local_folder(source_dir: Any) -> bool:
     return not is_pipeline_variable(source_dir) and not (source_dir or "").lower().startswith("s3://")
 
 
-def bundle_of(owner: Any) -> SourceBundle | None:
+def bundle_of(owner: Any, *, cache_dir: Path) -> SourceBundle | None:
     """List and hash the code of an estimator or model.
+
+    Args:
+        owner: The estimator or model.
+        cache_dir: Where the digests of its files are remembered.
 
     Returns:
         ``None`` if it has none on this machine.
@@ -34,9 +39,24 @@ def bundle_of(owner: Any) -> SourceBundle | None:
     Raises:
         SourceError: It cannot be packed.
     """
-    if owner.entry_point is None or is_pipeline_variable(owner.entry_point) or not is_local_folder(owner.source_dir):
+    if not _has_local_code(owner):
         return None
-    return bundle(owner.entry_point, owner.source_dir, owner.dependencies or ())
+    return bundle(owner.entry_point, owner.source_dir, owner.dependencies or (), cache_dir=cache_dir)
+
+
+def check_code(owner: Any) -> None:
+    """Make sure that the code of an estimator is there and can be packed, before anything else takes time.
+
+    Raises:
+        SourceError: It cannot be packed.
+    """
+    if _has_local_code(owner):
+        collect(owner.entry_point, owner.source_dir, owner.dependencies or ())
+
+
+def _has_local_code(owner: Any) -> bool:
+    known = owner.entry_point is not None and not is_pipeline_variable(owner.entry_point)
+    return known and is_local_folder(owner.source_dir)
 
 
 def upload_code(estimator: Any, code: SourceBundle, images: ProvidedImages) -> UploadedCode:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, ClassVar
 
@@ -19,10 +19,11 @@ from sagemaker_custom.image_uris import parse
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.sdk_v2.attached import ATTACHED_IMAGE, JobImage, extras_of, is_still_made
 from sagemaker_custom.sdk_v2.calls import Call, read_call, refuse_misspelt, shown_signature
-from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, staged, upload_code
+from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, check_code, staged, upload_code
 from sagemaker_custom.sdk_v2.dialect import Dialect
 from sagemaker_custom.sdk_v2.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES, LOCAL_ROLE, CustomLocalSession
+from sagemaker_custom.sdk_v2.locks import Locks, OneLock, read_locks
 from sagemaker_custom.sdk_v2.model import ExtendedModel
 from sagemaker_custom.sdk_v2.provided import ProvidedImages
 from sagemaker_custom.settings import Settings
@@ -40,6 +41,9 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
         *args: Of the SDK's class.
         extras: What to add to AWS's images: recipes of the catalog (``faiss``, ``faiss==1.8.0``), ``pip:PKG``,
             ``conda:CHANNEL::PKG``, ``apt:PKG``, or the path of a requirements file. None means AWS's images.
+        replace: Packages of AWS's image that the extras may replace, for example ``["numpy"]``.
+        lock: What to install, decided beforehand: the path of a file that ``sagemaker-custom lock`` wrote, of the
+            training image, or ``{"training": …, "inference": …}``.
         image: Name of a named image of the catalog: version, Python and extras that a team has agreed on. ``extras``
             come on top of its own.
         cuda_version: ``cu121`` or ``12.1``; default: what the catalog says for the version.
@@ -47,7 +51,7 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
             newer where AWS has none of the same, or of a version that you name; default: the settings', ``same``.
         build: What ``fit()`` and ``deploy()`` do about a missing image: build it (``if-missing``), build it
             afresh even if it is there (``always``), or raise (``never``).
-        builder: ``docker``, or ``auto`` to have it chosen.
+        builder: ``append`` (no Docker needed, for what is installed by pip), ``docker``, or ``auto`` to have it chosen.
         catalog: Folders or ``s3://`` prefixes of team catalogs, besides those of the settings.
         settings: Default: the environment's and the configuration file's.
         **kwargs: Of the SDK's class. Versions and Python may be left out: the newest that both training and inference
@@ -77,6 +81,8 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
         self,
         *args: Any,
         extras: Extras = (),
+        replace: Sequence[str] | str = (),
+        lock: Locks = None,
         image: str | None = None,
         cuda_version: str | None = None,
         serving_version: str | None = None,
@@ -93,7 +99,7 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
         asked = self._dialect.asked(call)
         image_uri = given.pop("image_uri", None)
         if attached_image:
-            extras = extras_of(attached_image, given.get("sagemaker_session"), settings)
+            extras, replace = extras_of(attached_image, given.get("sagemaker_session"), settings)
             cuda_version = parse(attached_image).cuda_version
         self._images = Images(
             ImageArguments(
@@ -104,6 +110,8 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
                 serves_any_python=self._dialect.serves_any_python,
                 image_uri=image_uri,
                 extras=extras,
+                replace=replace,
+                lock=lock,
                 image=image,
                 cuda_version=cuda_version,
                 build=build,
@@ -170,12 +178,15 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
             image_scope, self._instance_type_for(image_scope, instance_type), self.sagemaker_session
         )
 
-    def build_image(self, image_scope: str = "training", instance_type: str | None = None) -> str:
+    def build_image(
+        self, image_scope: str = "training", instance_type: str | None = None, lock: OneLock | None = None
+    ) -> str:
         """Build the image now, unless it is there, whatever ``build=`` says about jobs.
 
         Args:
             image_scope: ``training`` or ``inference``.
             instance_type: As for :meth:`plan_image`.
+            lock: What to install, decided beforehand; default: what the estimator was given.
 
         Returns:
             The image's URI.
@@ -192,6 +203,7 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
             self._instance_type_for(image_scope, instance_type),
             self.sagemaker_session,
             policy="always" if self._images.policy == "always" else "if-missing",
+            lock=read_locks(lock, image_scope).get(image_scope),
         )
 
     def _instance_type_for(self, image_scope: str, instance_type: str | None) -> Any:
@@ -238,14 +250,14 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
     def _prepare_for_training(self, job_name: str | None = None) -> None:
         # Tuners and processors come by here too.
         if not self.git_config:
-            bundle_of(self)
+            check_code(self)
         self.provide_image()
         session = self.sagemaker_session
         if not (isinstance(session, CustomLocalSession) and session.uses_local_code):
             super()._prepare_for_training(job_name)
             return
         with _cloned(self):
-            code = bundle_of(self)
+            code = bundle_of(self, cache_dir=self._images.cache_dir)
             if code is None:
                 super()._prepare_for_training(job_name)
                 return
@@ -295,7 +307,7 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
         return super()._model_entry_point()
 
     def _stage_user_code_in_s3(self) -> UploadedCode:
-        code = bundle_of(self)
+        code = bundle_of(self, cache_dir=self._images.cache_dir)
         return super()._stage_user_code_in_s3() if code is None else upload_code(self, code, self._images)
 
 

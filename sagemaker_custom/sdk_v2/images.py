@@ -16,6 +16,7 @@ from sagemaker_custom.errors import ImageNotInCatalogError, UsageError
 from sagemaker_custom.image_uris import check_scope, image_spec
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.resolve import resolve
+from sagemaker_custom.sdk_v2.locks import Locks, read_locks
 from sagemaker_custom.sdk_v2.provided import ProvidedImages, plain
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.spec import Extra, ImageSpec, Processor, with_scope
@@ -41,6 +42,10 @@ class ImageArguments:
     image_uri: Any
     """May be a pipeline variable."""
     extras: Extras
+    replace: Sequence[str] | str = ()
+    """Packages of the base that they may replace."""
+    lock: Locks = None
+    """What to install, where that is decided already."""
     cuda_version: str | None
     build: str
     builder: str
@@ -74,6 +79,7 @@ class Images(ProvidedImages):
             settings=arguments.settings,
             catalog=arguments.catalog,
             session=arguments.session,
+            locks=read_locks(arguments.lock, image_scope),
         )
         _check_given_image(arguments)
         self._scope = check_scope(image_scope)
@@ -89,6 +95,7 @@ class Images(ProvidedImages):
             base_framework_version=arguments.base_framework_version,
             cuda_version=arguments.cuda_version,
             extras=arguments.extras,
+            replace=arguments.replace,
         )
         self._arguments = arguments
         self._named = _named(arguments, self._known) if arguments.image else None
@@ -149,6 +156,7 @@ class Images(ProvidedImages):
             base_framework_version=None,
             cuda_version=None,
             image=None,
+            lock=None,
         )
         return Images(arguments, "inference")
 
@@ -190,7 +198,7 @@ class Images(ProvidedImages):
 def _check_given_image(arguments: ImageArguments) -> None:
     if arguments.image_uri is None:
         return
-    for name, value in (("extras", arguments.extras), ("image", arguments.image)):
+    for name, value in (("extras", arguments.extras), ("image", arguments.image), ("lock", arguments.lock)):
         if value:
             raise UsageError(
                 f"{name}={value!r} cannot be put into image_uri={arguments.image_uri!r}, which is used untouched",
@@ -222,4 +230,5 @@ def _spec_of(named: NamedImage, asked: ImageSpec) -> ImageSpec:
         image_scope=asked.image_scope,
         extras=asked.extras,
     )
-    return replace(spec, processor=asked.processor, cuda_version=asked.cuda_version or named.cuda_version)
+    cuda_version = asked.cuda_version or named.cuda_version
+    return replace(spec, processor=asked.processor, cuda_version=cuda_version, replace=asked.replace)

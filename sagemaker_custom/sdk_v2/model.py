@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 from sagemaker.model import Model
@@ -17,6 +18,7 @@ from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, is_local_folder, 
 from sagemaker_custom.sdk_v2.dialect import Dialect
 from sagemaker_custom.sdk_v2.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES, LOCAL_ROLE, CustomLocalSession
+from sagemaker_custom.sdk_v2.locks import Locks, OneLock, read_locks
 from sagemaker_custom.sdk_v2.provided import ProvidedImages
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.source import SourceBundle
@@ -28,6 +30,8 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
     Args:
         *args: Of the SDK's class.
         extras: As the estimators take them.
+        replace: As the estimators take it.
+        lock: As the estimators take it; a single one is of the inference image.
         image: As the estimators take it.
         cuda_version: As the estimators take it.
         build: As the estimators take it.
@@ -61,6 +65,8 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
         self,
         *args: Any,
         extras: Extras = (),
+        replace: Sequence[str] | str = (),
+        lock: Locks = None,
         image: str | None = None,
         cuda_version: str | None = None,
         build: str = "if-missing",
@@ -81,6 +87,8 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
                 base_framework_version=asked.base_framework_version,
                 image_uri=image_uri,
                 extras=extras,
+                replace=replace,
+                lock=lock,
                 image=image,
                 cuda_version=cuda_version,
                 build=build,
@@ -136,11 +144,12 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
             )
         return self._images.plan("inference", instance_type, self.sagemaker_session)
 
-    def build_image(self, instance_type: str | None = None) -> str:
+    def build_image(self, instance_type: str | None = None, lock: OneLock | None = None) -> str:
         """Build the image now, unless it is there, whatever ``build=`` says about endpoints, and return its URI.
 
         Args:
             instance_type: As for :meth:`plan_image`.
+            lock: What to install, decided beforehand; default: what the model was given.
 
         Raises:
             BuildError: It could not be built.
@@ -149,7 +158,13 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
         if self.image_uri is not None:
             return str(self.image_uri)
         policy = "always" if self._images.policy == "always" else "if-missing"
-        return self._images.provide("inference", instance_type, self.sagemaker_session, policy=policy)
+        return self._images.provide(
+            "inference",
+            instance_type,
+            self.sagemaker_session,
+            policy=policy,
+            lock=read_locks(lock, "inference").get("inference"),
+        )
 
     def serving_image_uri(
         self,
@@ -218,7 +233,7 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
 
     def _code(self) -> SourceBundle | None:
         local = is_local_folder(self.source_dir) and not getattr(self, "git_config", None)
-        return bundle_of(self) if local else None
+        return bundle_of(self, cache_dir=self._images.cache_dir) if local else None
 
     def _container_def(self, code: SourceBundle | None, *args: Any, **kwargs: Any) -> dict[str, Any]:
         if code is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -26,6 +26,8 @@ from sagemaker_custom.sdk_v2.images import Extras
 from sagemaker_custom.sdk_v2.model import ExtendedModel, ServesByUri
 from sagemaker_custom.sdk_v2.provided import ProvidedImages
 from sagemaker_custom.settings import Settings
+from sagemaker_custom.spec import normalise_replace
+from sagemaker_custom.wheels.lock import Lock
 from sagemaker_custom.wiring import Parts
 
 _Path: TypeAlias = str | os.PathLike[str]
@@ -36,6 +38,7 @@ class BuildArguments:
     """How images are built, as every class here takes it."""
 
     extras: Extras = ()
+    replace: Sequence[str] | str = ()
     build: str = "if-missing"
     builder: str = "auto"
     catalog: Locations = ()
@@ -64,6 +67,7 @@ class OwnImages(ProvidedImages):
         )
         self._own = {"training": training, "inference": serving}
         self._extras = read_extras(arguments.extras)
+        self._replaces = normalise_replace(arguments.replace)
 
     @property
     def extends(self) -> bool:
@@ -84,13 +88,14 @@ class OwnImages(ProvidedImages):
         region: str | None = None,
         *,
         policy: str | None = None,
+        lock: Lock | None = None,
     ) -> str:
         """Make sure that the image exists; its folder may have been edited since it was last read."""
         before, self._plans = self._plans, {}
         key = self._key(image_scope, instance_type, session, region)
         if key in before and before[key].reference != self._plan(key, session).reference:
             self._provided.pop(key, None)
-        return super().provide(image_scope, instance_type, session, region, policy=policy)
+        return super().provide(image_scope, instance_type, session, region, policy=policy, lock=lock)
 
     def _question(self, image_scope: str, instance_type: str | None) -> tuple[str, str | None]:
         return image_scope, instance_type
@@ -108,6 +113,7 @@ class OwnImages(ProvidedImages):
             image_scope=check_scope(image_scope),
             instance_type=instance_type,
             extras=self._extras,
+            replaces=self._replaces,
             local=local,
             region=region,
         )
@@ -155,6 +161,7 @@ class OwnModel(ExtendedModel, ServesByUri):
         toolkit: ``add`` to install SageMaker's inference toolkit where the image has no ``serve``.
         python: Interpreter in the image that extras are installed for.
         extras: What to install besides, as the estimators take it.
+        replace: As the estimators take it.
         build: As the estimators take it.
         builder: As the estimators take it.
         catalog: As the estimators take it.
@@ -178,6 +185,7 @@ class OwnModel(ExtendedModel, ServesByUri):
         toolkit: str = "none",
         python: str = "python3",
         extras: Extras = (),
+        replace: Sequence[str] | str = (),
         build: str = "if-missing",
         builder: str = "auto",
         catalog: Locations = (),
@@ -196,7 +204,9 @@ class OwnModel(ExtendedModel, ServesByUri):
             python=python,
             extras=extras,
         )
-        arguments = BuildArguments(extras=extras, build=build, builder=builder, catalog=catalog, settings=settings)
+        arguments = BuildArguments(
+            extras=extras, replace=replace, build=build, builder=builder, catalog=catalog, settings=settings
+        )
         self._images = OwnImages(None, serving, arguments, given.get("sagemaker_session"))
         given.setdefault("predictor_cls", self._predictor_class)
         given.setdefault("image_uri", None)
@@ -239,6 +249,7 @@ class CustomFramework(ExtendedEstimator):
         serving_dockerfile: Folder of such an image.
         extras: What to install besides: ``pip:PKG``, ``conda:CHANNEL::PKG``, ``apt:PKG``, the path of a requirements
             file, or a recipe that fits any image.
+        replace: As the other estimators take it.
         build: As the other estimators take it.
         builder: As the other estimators take it.
         catalog: As the other estimators take it.
@@ -268,6 +279,7 @@ class CustomFramework(ExtendedEstimator):
         serving_base_image: str | None = None,
         serving_dockerfile: _Path | None = None,
         extras: Extras = (),
+        replace: Sequence[str] | str = (),
         build: str = "if-missing",
         builder: str = "auto",
         catalog: Locations = (),
@@ -289,7 +301,9 @@ class CustomFramework(ExtendedEstimator):
         serving = training
         if serving_base_image is not None or serving_dockerfile is not None:
             serving = _own(None, base_image=serving_base_image, dockerfile=serving_dockerfile, **shared)
-        arguments = BuildArguments(extras=extras, build=build, builder=builder, catalog=catalog, settings=settings)
+        arguments = BuildArguments(
+            extras=extras, replace=replace, build=build, builder=builder, catalog=catalog, settings=settings
+        )
         self._images = OwnImages(training, serving, arguments, given.get("sagemaker_session"))
         use_local_session(given)
         if training is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from sagemaker_custom.sdk_v2.estimator import use_local_session
 from sagemaker_custom.sdk_v2.huggingface import CustomHuggingFace
 from sagemaker_custom.sdk_v2.images import Extras
 from sagemaker_custom.sdk_v2.local import CustomLocalSession
+from sagemaker_custom.sdk_v2.locks import Locks
 from sagemaker_custom.sdk_v2.mxnet import CustomMXNet
 from sagemaker_custom.sdk_v2.pytorch import CustomPyTorch
 from sagemaker_custom.sdk_v2.tensorflow import CustomTensorFlow
@@ -43,6 +45,8 @@ class ExtendedProcessor(FrameworkProcessor):  # type: ignore[misc]  # the SDK ha
     Args:
         *args: Of the SDK's class. Versions and Python may be left out.
         extras: As the estimators take them.
+        replace: As the estimators take it.
+        lock: As the estimators take it.
         image: As the estimators take it.
         cuda_version: As the estimators take it.
         build: As the estimators take it.
@@ -60,6 +64,8 @@ class ExtendedProcessor(FrameworkProcessor):  # type: ignore[misc]  # the SDK ha
         self,
         *args: Any,
         extras: Extras = (),
+        replace: Sequence[str] | str = (),
+        lock: Locks = None,
         image: str | None = None,
         cuda_version: str | None = None,
         build: str = "if-missing",
@@ -72,6 +78,8 @@ class ExtendedProcessor(FrameworkProcessor):  # type: ignore[misc]  # the SDK ha
         given = call.given
         self._asked: dict[str, Any] = {
             "extras": extras,
+            "replace": replace,
+            "lock": lock,
             "image": image,
             "cuda_version": cuda_version,
             "build": build,

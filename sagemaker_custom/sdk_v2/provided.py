@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from pathlib import Path
 from typing import Any, TypeAlias
 
 from sagemaker.workflow import is_pipeline_variable
 from sagemaker.workflow.pipeline_context import PipelineSession
 
+from sagemaker_custom.builders.choice import check_builder
 from sagemaker_custom.catalog_sources import Locations
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.provision import check_policy
+from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES, CustomLocalSession
 from sagemaker_custom.settings import Settings
-from sagemaker_custom.wiring import Parts, check_builder
+from sagemaker_custom.wheels.lock import Lock
+from sagemaker_custom.wiring import Parts
 
 logger = logging.getLogger(__name__)
 
@@ -32,17 +36,26 @@ class ProvidedImages(ABC):
         settings: Default: the environment's and the configuration file's.
         catalog: Further catalogs.
         session: The SDK's, where one was given: it reads catalogs of S3.
+        locks: Scope → what to install.
 
     Raises:
         UsageError: Policy or builder does not exist.
     """
 
     def __init__(
-        self, *, build: str, builder: str, settings: Settings | None, catalog: Locations = (), session: Any = None
+        self,
+        *,
+        build: str,
+        builder: str,
+        settings: Settings | None,
+        catalog: Locations = (),
+        session: Any = None,
+        locks: Mapping[str, Lock] | None = None,
     ) -> None:
         self.policy = check_policy(build)
         check_builder(builder)
         self._builder = builder
+        self._locks = locks or {}
         self._settings = settings or Settings.load()
         self._location = catalog
         # Before there is a session; what it says of images does not depend on one.
@@ -50,6 +63,11 @@ class ProvidedImages(ABC):
         self._parts: tuple[Any, Parts] | None = None
         self._plans: dict[_Key, BuildPlan] = {}
         self._provided: dict[_Key, str] = {}
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where things are remembered from one process to the next."""
+        return Path(self._settings.cache_dir)
 
     @property
     @abstractmethod
@@ -86,6 +104,7 @@ class ProvidedImages(ABC):
         region: str | None = None,
         *,
         policy: str | None = None,
+        lock: Lock | None = None,
     ) -> str:
         """Make sure that the image exists, and return its URI.
 
@@ -95,15 +114,14 @@ class ProvidedImages(ABC):
             session: The SDK's.
             region: Default: the session's.
             policy: Default: the one that the user gave as ``build=``.
+            lock: Default: the one that the user gave for the scope, if any.
         """
         key = self._key(image_scope, instance_type, session, region)
         if policy is None and isinstance(session, PipelineSession):
             return str(self._plan(key, session).reference)
         # Whether an image is there is asked each time; only a fresh build is not repeated (ADR 0007).
         if policy is not None or self.policy != "always" or key not in self._provided:
-            reference = self.parts(session).ensure(
-                self._plan(key, session), policy=policy or self.policy, builder=self._builder
-            )
+            reference = self._ensure(self._plan(key, session), session, policy or self.policy, lock)
             self._provided[key] = str(reference)
         return self._provided[key]
 
@@ -120,8 +138,11 @@ class ProvidedImages(ABC):
             return
         for key, plan in tuple(self._plans.items()):
             if str(plan.reference) == image_uri:
-                reference = self.parts(session).ensure(plan, policy=self.policy, builder=self._builder)
-                self._provided[key] = str(reference)
+                self._provided[key] = str(self._ensure(plan, session, self.policy))
+
+    def _ensure(self, plan: BuildPlan, session: Any, policy: str, lock: Lock | None = None) -> ImageReference:
+        lock = lock or self._locks.get(plan.base.image_scope)
+        return self.parts(session).ensure(plan, policy=policy, builder=self._builder, lock=lock)
 
     def parts(self, session: Any) -> Parts:
         """Return the real parts, as the session's caller; without a session, as the environment's."""

@@ -189,7 +189,7 @@ def call(asked, machine):
             mirror=lambda plan: None,
             revision=lambda: "r1",
             progress=progress,
-            locks=locks_of(asked, machine),
+            turns=locks_of(asked, machine),
         )
         digest = client.find(reference)
     return {"digest": digest, "told": progress.steps, "took_s": time.monotonic() - began}

@@ -41,7 +41,7 @@ class WholeFlow:
             mirror=lambda plan: None,
             revision=lambda: "20261121T101500Z",
             progress=self.progress,
-            locks=(MachineLock(self.folder / "locks"),),
+            turns=(MachineLock(self.folder / "locks"),),
         )
 
     def _builder(self):

@@ -36,6 +36,7 @@ class Cloud:
         aws = self._context.enter_context(SandboxAws())
         registry = self._registry.enter_context(running_registry(self._folder))
         self.boto_session = aws.boto_session()
+        self.environment = aws.environment
         self.settings = Settings(
             registry_endpoints=(RegistryEndpoint(pattern="*.dkr.ecr.*", url=registry.url),),
             cache_dir=str(self._cache),

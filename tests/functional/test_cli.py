@@ -140,7 +140,7 @@ class TestPlan:
             "step: pip: faiss-cpu==1.12.0",
         ]
         assert lines[5].startswith('verify: python -c "import faiss')
-        assert lines[6] == "builder: docker: it runs every kind of step"
+        assert lines[6] == "builder: docker: images for local mode belong into the Docker Engine"
         assert f"FROM {STOCK}" in lines
 
     def test_document_has_it_all(self):

@@ -328,7 +328,7 @@ class TestLocalBuild:
         assert found.labels["sagemaker-custom.fingerprint"] == plan.fingerprint
         assert found.labels["sagemaker-custom.lock"] == '{"installed":{"tiny":"1.0"},"removed":[]}'
         assert found.labels["sagemaker-custom.builder"] == route.name
-        assert found.labels["sagemaker-custom.verified"] == "commands"
+        assert found.labels["sagemaker-custom.verified"] == "run"
         assert found.labels["sagemaker-custom.version"] == "1.2.3"
         assert found.labels["sagemaker-custom.base-digest"].startswith("sha256:")
         assert found.labels["sagemaker-custom.spec"] == plan.labels["sagemaker-custom.spec"]

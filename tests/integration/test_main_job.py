@@ -212,7 +212,7 @@ def test_named_image_of_a_team_is_built_from_its_recipes_and_verified(code, sett
     engine = docker.from_env()
     labels = engine.images.get(uri).labels
     assert labels[FINGERPRINT_LABEL] == estimator.plan_image().fingerprint
-    assert labels[LABEL_PREFIX + "verified"] == "commands"
+    assert labels[LABEL_PREFIX + "verified"] == "run"
     program = "import lightgbm, onnxruntime; print('both')"
     assert engine.containers.run(uri, ["-c", program], entrypoint="python", remove=True) == b"both\n"
 

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import hashlib
 import io
 import os
 import random
@@ -84,10 +83,33 @@ class TestReproducibility:
 
         assert header == b"\x1f\x8b\x08" + b"\0" + b"\0\0\0\0" + b"\0"
 
-    def test_the_digest_is_that_of_the_uncompressed_archive(self, tmp_path):
-        entries = collect("train.py", plant(tmp_path, FILES))
+    def test_the_digest_is_the_same_on_every_machine_and_in_every_release(self, tmp_path):
+        """Another one would have everybody's code uploaded again."""
+        root = plant(tmp_path, {"train.py": "print()", "lib/é.py": "x = 1\n"})
+        (root / "train.py").chmod(0o755)
 
-        assert content_digest(entries) == hashlib.sha256(zlib.decompress(archive(entries), wbits=31)).hexdigest()
+        assert content_digest(collect("train.py", root)) == (
+            "ae2c3c6cc2fb0586d4254285dc30ac20444655ffb6c149db38befe77d6045d59"
+        )
+
+    def test_the_digest_does_not_depend_on_how_files_are_read(self, tmp_path):
+        sizes = [0, 1, 2**18 - 1, 2**18, 2**18 + 1, 2**20, 3 * 2**20 + 5, 2, 2]
+        files = {f"{number}.bin": random.Random(number).randbytes(size) for number, size in enumerate(sizes)}
+        entries = collect(None, plant(tmp_path, files))
+
+        with tarfile.open(fileobj=io.BytesIO(archive(entries)), mode="r:gz") as tar:
+            found = {member.name: tar.extractfile(member).read() for member in tar}
+
+        assert found == files
+        assert write_tar_gz(entries, io.BytesIO(), digest=content_digest(entries))
+
+    def test_names_and_contents_cannot_stand_in_for_each_other(self, tmp_path):
+        lines = "a.py\n755  9 b/c\n644"
+        trees = [{"a.py": "", "b/c": "x"}, {"a.py": "x", "b/c": ""}, {lines: "x"}, {"a.py\n": "", "b/c": "x"}]
+
+        digests = {content_digest(collect(None, plant(tmp_path / str(n), tree))) for n, tree in enumerate(trees)}
+
+        assert len(digests) == len(trees)
 
     def test_the_order_of_the_entries_does_not_matter(self, tmp_path):
         entries = collect("train.py", plant(tmp_path, FILES))

@@ -199,7 +199,7 @@ class TestLabels:
             "sagemaker-custom.lock": '{"installed":{"tiny":"1.0"},"removed":["pip"]}',
             "sagemaker-custom.builder": "docker-buildkit",
             "sagemaker-custom.version": "1.2.3",
-            "sagemaker-custom.verified": "commands",
+            "sagemaker-custom.verified": "run",
         }
 
     def test_an_oci_index_becomes_a_docker_manifest(self, bench):

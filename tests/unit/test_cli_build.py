@@ -25,7 +25,7 @@ class FakeParts:
         assert (local, region, account) == (False, "eu-west-1", None)
         return replace(PLAN, spec=spec)
 
-    def ensure(self, plan, *, policy="if-missing", builder="auto"):
+    def ensure(self, plan, *, policy="if-missing", builder="auto", lock=None):
         self.asked.append((plan.spec.version, policy))
         assert policy == "never" or builder == "docker"
         if plan.spec.version == PRESENT and policy != "always":

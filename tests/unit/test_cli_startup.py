@@ -8,7 +8,8 @@ import click
 import pytest
 from fakes.command_line import run_cli
 
-from sagemaker_custom import spec, wiring
+from sagemaker_custom import _version, spec
+from sagemaker_custom.builders import append_check, choice
 from sagemaker_custom.cli import COMMANDS, options
 from sagemaker_custom.cli import build as building
 from sagemaker_custom.cli.lazy import LazyCommand, LazyGroup
@@ -43,7 +44,13 @@ def test_unknown_command_is_told():
 
 @pytest.mark.parametrize("command", COMMANDS, ids=lambda command: command.name)
 def test_every_command_prints_json_if_asked_to(command):
-    without = {"completion": "a script", "run": "what the command of the user prints", "schema": "JSON in any case"}
+    without = {
+        "completion": "a script",
+        "run": "what the command of the user prints",
+        "schema": "JSON in any case",
+        "lock": "likewise",
+    }
+
     loaded = command.load()
     leaves = loaded.commands.values() if isinstance(loaded, click.Group) else [loaded]
     lacking = [leaf.name for leaf in leaves if not any("--json" in parameter.opts for parameter in leaf.params)]
@@ -54,9 +61,10 @@ def test_choices_are_those_of_the_code_that_takes_them():
     assert get_args(spec.ImageScope) == options.SCOPES
     assert get_args(spec.Processor) == options.PROCESSORS
     assert get_args(spec.Architecture) == options.ARCHITECTURES
-    assert building.BUILDERS == wiring.BUILDERS
+    assert building.BUILDERS == choice.BUILDERS
+    assert building.VERIFY == append_check.CHECKS
 
 
 def test_version_is_printed():
     ended = run_cli("--version")
-    assert (ended.code, ended.out) == (0, f"sagemaker-custom, version {wiring.__version__}\n")
+    assert (ended.code, ended.out) == (0, f"sagemaker-custom, version {_version.__version__}\n")

@@ -12,7 +12,7 @@ from fakes.fake_engine import FakeEngine
 from fakes.fake_registry import FakeRegistry
 
 from sagemaker_custom.catalog import Problem
-from sagemaker_custom.doctor import CHECKS, Machine, environment_credentials_end, examine, installed
+from sagemaker_custom.doctor import CHECKS, examine
 from sagemaker_custom.errors import (
     AccessDeniedError,
     AwsError,
@@ -22,6 +22,7 @@ from sagemaker_custom.errors import (
     RegistryUnavailableError,
     SettingsError,
 )
+from sagemaker_custom.machine import Machine, environment_credentials_end, installed, uv_program
 from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.settings import Settings
 
@@ -75,7 +76,10 @@ def machine(settings):
             "own": lambda account, region: OWN,
             "catalogs": dict,
             "docker_commands": ("/usr/bin/docker",),
-            "runner": Runner(**{"/usr/bin/docker_--version": "Docker version 20.10.24, build 1"}),
+            "runner": Runner(
+                **{"/usr/bin/docker_--version": "Docker version 20.10.24, build 1", "/bin/uv": "uv 0.9.1"}
+            ),
+            "uv": lambda: "/bin/uv",
             "which": lambda name: f"/usr/bin/{name}",
             "free_bytes": lambda folder: 100 * GB,
             "sdk_version": lambda: "2.257.7",
@@ -126,6 +130,22 @@ class TestEngine:
     def test_disk_of_another_machine_is_not_judged(self, machine):
         engine = Engine(DockerRootDir="/of/another/machine")
         assert found(machine(engine=engine), "disk of the engine").outcome == "skipped"
+
+
+class TestAppending:
+    def test_folder_that_cannot_be_written_to(self, machine):
+        finding = found(machine(is_writable=lambda folder: False), "cache folder")
+        assert (finding.outcome, "cannot be written to" in finding.detail) == ("failed", True)
+
+    @pytest.mark.parametrize(
+        ("program", "detail"), [(None, "is not found"), ("/bin/broken", "/bin/broken does not run")]
+    )
+    def test_uv_that_is_not_there_or_does_not_run(self, machine, program, detail):
+        finding = found(machine(uv=lambda: program), "uv")
+        assert (finding.outcome, detail in finding.detail) == ("failed", True)
+
+    def test_uv_that_is_installed_is_found(self):
+        assert uv_program()
 
 
 class TestCompose:

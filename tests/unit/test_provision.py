@@ -58,7 +58,7 @@ class Flow:
             mirror=self.mirrored.append,
             revision=lambda: "20261121T101500Z",
             progress=self.progress,
-            locks=locks,
+            turns=locks,
         )
 
 

@@ -385,14 +385,26 @@ class TestAuthentication:
         client = registry.client(credentials=lambda host: wrong)
         with pytest.raises(RegistryAccessDeniedError) as caught:
             client.find(ECR_IMAGE)
-        assert len(registry.calls) == 2
+        assert len(registry.calls) == 1
         with pytest.raises(RegistryAccessDeniedError):
             client.find(ECR_IMAGE)
-        assert len(registry.calls) == 3
+        assert len(registry.calls) == 2
         assert str(caught.value) == (
             f"cannot look up {ECR}/sagemaker-x:1.0: {ECR} answered 401\n"
             "  -> allow ecr:BatchGetImage on the repository, and ecr:GetAuthorizationToken, to the caller"
         )
+
+    def test_ecr_is_not_asked_for_the_challenge_that_it_always_gives(self, registry, client):
+        registry.credentials = LOGIN
+        assert client.find(ECR_IMAGE) is None
+        assert next((call.method, "Authorization" in call.headers) for call in registry.calls) == ("HEAD", True)
+        assert not registry.count("HEAD", path="/v2/sagemaker-x/manifests") > 1
+
+    @pytest.mark.parametrize("endpoint", [f"http://{ECR}", "https://proxy.example.com"])
+    def test_nobody_else_is_sent_credentials_unasked(self, registry, endpoint):
+        registry.credentials = LOGIN
+        registry.client(credentials=lambda host: LOGIN, endpoint_for=lambda host: endpoint).find(ECR_IMAGE)
+        assert ["Authorization" in call.headers for call in registry.calls][:2] == [False, True]
 
     def test_no_credentials_are_denied_access(self, registry):
         registry.credentials = LOGIN

@@ -1,0 +1,176 @@
+"""Settings and the clients of one caller → the builders of images, put together."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from sagemaker_custom._version import __version__
+from sagemaker_custom.builders import ImageBuilder
+from sagemaker_custom.builders.auto import AutoBuilder
+from sagemaker_custom.builders.choice import check_takes_locks, choose_builder, wanted_builder
+from sagemaker_custom.builders.endpoints import Endpoints
+from sagemaker_custom.plan import BuildPlan, PipIndexes
+from sagemaker_custom.progress import Progress
+from sagemaker_custom.reference import ImageReference, RegistryCredentials
+from sagemaker_custom.resolve import PipStep
+from sagemaker_custom.settings import Settings
+
+if TYPE_CHECKING:
+    from sagemaker_custom.builders.append import AppendBuilder, AppendParts
+    from sagemaker_custom.builders.docker import DockerBuilder
+    from sagemaker_custom.builders.docker_engine import DockerEngine
+    from sagemaker_custom.inventories import Inventories
+    from sagemaker_custom.mirror import Mirrored, Watch
+    from sagemaker_custom.registry import RegistryClient
+    from sagemaker_custom.repositories import Repositories
+    from sagemaker_custom.wheels.lock import Lock
+
+
+class Copy(Protocol):
+    """Brings images from one registry to another."""
+
+    def __call__(
+        self,
+        source: ImageReference,
+        target: ImageReference,
+        *,
+        platform: str,
+        progress: Progress,
+        watch: Watch | None = None,
+    ) -> Mirrored:
+        """Bring one, and return what was done."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workbench:
+    """Makes the builder for a piece of work; each of its parts is made when it is first needed."""
+
+    settings: Settings
+    progress: Progress
+    pip_indexes: PipIndexes
+    engine: Callable[[], DockerEngine]
+    registry: Callable[[], RegistryClient]
+    credentials: Callable[[str], RegistryCredentials | None]
+    repositories: Repositories
+    copy: Copy
+    """Brings an image from one registry to another."""
+
+    def builder(self, plan: BuildPlan, builder: str, lock: Lock | None = None) -> ImageBuilder:
+        """Return the builder for ``plan``.
+
+        Args:
+            plan: What it shall build.
+            builder: As the user asked.
+            lock: What to install; only appending does that exactly.
+
+        Raises:
+            UsageError: There is no such builder, or it cannot do what a lock says.
+        """
+        if lock is not None:
+            check_takes_locks(builder)
+            self.progress.log("builder append: a lock names every wheel")
+            return self._append(lock)
+        wanted = wanted_builder(builder, self.settings)
+        choice = choose_builder(plan, wanted)
+        self.progress.log(f"builder {choice.name}: {choice.reason}")
+        if wanted == "append":
+            return self._append()
+        if wanted == "docker":
+            return self._docker()
+        return AutoBuilder(
+            self._append, self._docker, engine_version=lambda: self.engine().version(), progress=self.progress
+        )
+
+    def preview(self, plan: BuildPlan) -> Lock | None:
+        """Say which wheels would be added; see :meth:`AppendBuilder.preview`."""
+        return self._append().preview(plan)
+
+    @cached_property
+    def inventories(self) -> Inventories:
+        """What is known of bases."""
+        from sagemaker_custom.inventories import Inventories
+
+        return Inventories(self.registry(), Path(self.settings.cache_dir), self.progress)
+
+    @property
+    def _endpoints(self) -> Endpoints:
+        return Endpoints(endpoint_for=self.settings.endpoint_for, credentials=self.credentials)
+
+    def _docker(self) -> DockerBuilder:
+        from sagemaker_custom.builders.buildkit import choose_route, docker_commands
+        from sagemaker_custom.builders.commands import SubprocessRunner
+        from sagemaker_custom.builders.docker import DockerBuilder
+
+        environment = dict(os.environ)
+        return DockerBuilder(
+            self.engine(),
+            registry=self.registry(),
+            endpoints=self._endpoints,
+            choose_route=lambda: choose_route(
+                self.engine(),
+                programs=docker_commands(environment.get("PATH", "")),
+                runner=SubprocessRunner(),
+                environment=environment,
+            ),
+            ensure_repository=self.repositories.ensure,
+            remove_tag=self.repositories.remove_tag,
+            ca_bundle=self.settings.ca_bundle,
+            accept_stand_ins=self.settings.accept_stand_ins,
+            log_dir=Path(self.settings.cache_dir, "logs"),
+            version=__version__,
+            token=lambda: secrets.token_hex(4),
+            clock=lambda: datetime.now(timezone.utc),
+            progress=self.progress,
+        )
+
+    def _append(self, lock: Lock | None = None) -> AppendBuilder:
+        from sagemaker_custom.builders.append import AppendBuilder
+
+        return AppendBuilder(self._append_parts, version=__version__, lock=lock, progress=self.progress)
+
+    @property
+    def _append_parts(self) -> AppendParts:
+        from sagemaker_custom.builders.append import AppendParts
+        from sagemaker_custom.builders.append_bases import BaseLibrary
+        from sagemaker_custom.builders.append_check import EngineCheck
+        from sagemaker_custom.builders.blob_places import BlobPlaces
+        from sagemaker_custom.wheels.download import HttpDownload
+        from sagemaker_custom.wheels.layers import LayerStore
+        from sagemaker_custom.wheels.pip_configuration import configuration_files, read_pip_configuration
+        from sagemaker_custom.wheels.resolver import DeltaResolver
+        from sagemaker_custom.wheels.sources import Sources
+        from sagemaker_custom.wheels.static_check import check_statically
+        from sagemaker_custom.wheels.store import WheelStore
+        from sagemaker_custom.wheels.uv import SubprocessUv
+
+        cache, ca_bundle, environment = Path(self.settings.cache_dir), self.settings.ca_bundle, dict(os.environ)
+        pip = read_pip_configuration(environment, configuration_files(environment))
+        # Logins belong to hosts, whatever step asks them for what.
+        sources = Sources.of(PipStep(packages=()), self.pip_indexes, pip)
+        return AppendParts(
+            registry=self.registry(),
+            bases=BaseLibrary(self.registry(), ensure_repository=self.repositories.ensure, mirror=self._mirror),
+            inventories=self.inventories,
+            resolver=DeltaResolver(
+                SubprocessUv(), folder=cache / "bases", environment=environment, pip=pip, ca_bundle=ca_bundle
+            ),
+            wheels=WheelStore(cache / "wheels", download=HttpDownload(sources, ca_bundle=ca_bundle or pip.cert)),
+            layers=LayerStore(cache / "layers"),
+            places=BlobPlaces(cache / "places"),
+            check=EngineCheck(
+                self.engine, endpoints=self._endpoints, wanted=self.settings.verify, progress=self.progress
+            ),
+            check_statically=check_statically,
+        )
+
+    def _mirror(self, source: ImageReference, target: ImageReference, platform: str) -> ImageReference:
+        return self.copy(
+            source, target, platform=platform, progress=self.progress, watch=self.inventories.watch
+        ).reference
