@@ -1,4 +1,4 @@
-"""Settings and the clients of one caller → the builders of images, put together."""
+"""Settings and the clients of one caller → the builders of images, and what gives them their turn, put together."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sagemaker_custom.builders.docker import DockerBuilder
     from sagemaker_custom.builders.docker_engine import DockerEngine
     from sagemaker_custom.inventories import Inventories
+    from sagemaker_custom.leases import BuildLock
+    from sagemaker_custom.leases.shared import VersionedStore
     from sagemaker_custom.mirror import Mirrored, Watch
     from sagemaker_custom.registry import RegistryClient
     from sagemaker_custom.repositories import Repositories
@@ -60,6 +62,8 @@ class Workbench:
     pip_indexes: PipIndexes
     engine: Callable[[], DockerEngine]
     aws: Callable[[], Aws]
+    lease_objects: Callable[[], VersionedStore]
+    """Where leases are kept."""
     registry: Callable[[], RegistryClient]
     credentials: Callable[[str], RegistryCredentials | None]
     repositories: Repositories
@@ -97,6 +101,18 @@ class Workbench:
             engine_version=lambda: self.engine().version(),
             progress=self.progress,
         )
+
+    def turns(self, plan: BuildPlan) -> tuple[BuildLock, ...]:
+        """Return what lets one caller at a time build the image of ``plan``, or bring its base."""
+        from sagemaker_custom.leases import MachineLock, SharedLease
+
+        settings = self.settings
+        machine = MachineLock(Path(settings.cache_dir, "locks"))
+        if plan.is_local or settings.lease_bucket is None:
+            return (machine,)
+        bucket, _, prefix = settings.lease_bucket.removeprefix("s3://").strip("/").partition("/")
+        prefix = f"{prefix}/" if prefix else ""
+        return (machine, SharedLease(self.lease_objects(), bucket=bucket, prefix=prefix, lease_s=settings.lease_s))
 
     def preview(self, plan: BuildPlan) -> Lock | None:
         """Say which wheels would be added; see :meth:`AppendBuilder.preview`."""

@@ -4,18 +4,24 @@
 2. ``store.find``: is the extended image there? Asks the registry, or the local Docker Engine; a failure to answer is
    raised and never taken for an answer.
 3. It is there and its fingerprint label is the plan's: done.
-4. It is not: the base is mirrored where the plan says so, then ``builder.build``, unless the policy is ``never``. Uses
-   network, disk and CPU.
+4. It is not, and the policy is not ``never``: each of ``turns`` is taken, which may wait for another caller who is at
+   it, and then the registry is asked again. It has the last word.
+5. It is still not there: the base is mirrored where the plan says so, then ``builder.build``. Uses network, disk and
+   CPU.
 """
 
 from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+from typing_extensions import assert_never
 
 from sagemaker_custom.builders import FoundImage, ImageBuilder, ImageStore
 from sagemaker_custom.builders.choice import why_not_appended
 from sagemaker_custom.errors import ImageMissingError, TagConflictError, UsageError
+from sagemaker_custom.leases import BuildLock, Holder, LockKey, NothingToDo
 from sagemaker_custom.locks import check_made_from
 from sagemaker_custom.own_images import OwnImage
 from sagemaker_custom.plan import FINGERPRINT_LABEL, BuildPlan
@@ -50,6 +56,7 @@ def ensure_image(
     revision: Callable[[], str],
     progress: Progress,
     lock: Lock | None = None,
+    turns: tuple[BuildLock, ...] = (),
 ) -> ImageReference:
     """Return the image of ``plan``, after making sure that it exists.
 
@@ -62,6 +69,7 @@ def ensure_image(
         revision: Names a fresh build of an image whose tag cannot be moved.
         progress: Is told which way it went.
         lock: What the image has to have been made from, where that matters.
+        turns: Let one caller at a time build it, or bring its base; those that cost least first.
 
     Raises:
         ImageMissingError: It does not exist, and the policy is ``never``.
@@ -72,30 +80,40 @@ def ensure_image(
     """
     if lock is not None:
         _check_lockable(plan)
+    once = _Once(turns, progress)
     if not plan.needs_build:
-        _bring_base(plan, policy, store, mirror)
+        _bring_base(plan, policy, store, mirror, once)
         whose = "your own" if plan.own else "AWS's own"
         progress.step(f"image {plan.reference}: {whose}, nothing to build")
         return plan.reference
     if policy == "always":
-        _bring_base(plan, policy, store, mirror)
+        _bring_base(plan, policy, store, mirror, once)
         # Tags in ECR are immutable and others rely on this one, so a fresh build gets a tag of its own (ADR 0007).
         fresh = plan if plan.is_local else plan.rebuilt(revision())
         return builder().build(fresh, fresh=True)
-    found = store.find(plan.reference)
-    if found is not None:
-        verify_fingerprint(plan, found)
-        if lock is not None:
-            check_made_from(lock, found, plan.reference)
-        progress.step(f"image {plan.reference} is there, nothing to build")
+
+    def is_there() -> bool:
+        found = store.find(plan.reference)
+        if found is not None:
+            verify_fingerprint(plan, found)
+            if lock is not None:
+                check_made_from(lock, found, plan.reference)
+            progress.step(f"image {plan.reference} is there, nothing to build")
+        return found is not None
+
+    def build() -> None:
+        _bring_base(plan, policy, store, mirror, once)
+        builder().build(plan)
+
+    if is_there():
         return plan.reference
     if policy == "never":
         raise ImageMissingError(
             f'the image {plan.reference} does not exist, and build="never" forbids building it',
             hint=_build_hint(plan),
         )
-    _bring_base(plan, policy, store, mirror)
-    return builder().build(plan)
+    once.make(LockKey(reference=plan.reference, fingerprint=plan.fingerprint), is_there, build)
+    return plan.reference
 
 
 def _check_lockable(plan: BuildPlan) -> None:
@@ -104,16 +122,51 @@ def _check_lockable(plan: BuildPlan) -> None:
         raise UsageError(f"a lock cannot make {plan.reference}: {obstacle}", hint="leave the lock out")
 
 
-def _bring_base(plan: BuildPlan, policy: BuildPolicy, store: ImageStore, mirror: Callable[[BuildPlan], object]) -> None:
+def _bring_base(
+    plan: BuildPlan, policy: BuildPolicy, store: ImageStore, mirror: Callable[[BuildPlan], object], once: _Once
+) -> None:
+    def is_there() -> bool:
+        return store.find(plan.base_reference) is not None
+
     # Asked first, so that who only uses the mirror needs no rights where the image comes from.
-    if plan.mirror_of is None or store.find(plan.base_reference) is not None:
+    if plan.mirror_of is None or is_there():
         return
     if policy == "never":
         raise ImageMissingError(
             f'{plan.mirror_of} is not mirrored as {plan.base_reference} yet, and build="never" forbids it',
             hint=f"mirror it with: {build_command(plan, 'mirror')}",
         )
-    mirror(plan)
+    once.make(LockKey(reference=plan.base_reference), is_there, lambda: mirror(plan))
+
+
+class _Once:
+    """Lets one caller at a time make something, and the others look whether it is there."""
+
+    def __init__(self, turns: tuple[BuildLock, ...], progress: Progress) -> None:
+        self._turns = turns
+        self._progress = progress
+
+    def make(self, key: LockKey, is_there: Callable[[], bool], make: Callable[[], object]) -> None:
+        with ExitStack() as held:
+            for each in self._turns:
+                turn = held.enter_context(each.hold(key, is_there=is_there, progress=self._progress))
+                if isinstance(turn, NothingToDo):
+                    return
+                if turn.predecessor:
+                    self._progress.step(_in_vain(turn.predecessor, key.reference))
+            make()
+
+
+def _in_vain(predecessor: Holder, reference: ImageReference) -> str:
+    match predecessor.state:
+        case "failed":
+            return f"{predecessor} could not make {reference} ({predecessor.failure}): trying it here"
+        case "done":
+            return f"{predecessor} is done, but {reference} is not there: making it here"
+        case "building":
+            return f"{predecessor} is gone and left no {reference}: taking over"
+        case _:
+            assert_never(predecessor.state)
 
 
 def verify_fingerprint(plan: BuildPlan, found: FoundImage) -> None:

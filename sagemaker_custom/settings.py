@@ -29,6 +29,8 @@ _SHORTEST, _LONGEST = 5, 2160
 _MIRROR = ("if-missing", "always")
 _VERIFY = ("auto", "run", "static")
 _PREFIX = re.compile(r"[a-z0-9]+(?:[-/][a-z0-9]+)*")
+_BUCKET = re.compile(r"(?:s3://)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[\w!.*'()/-]*)?")
+_LEASE_S = (5.0, 3600.0)
 # The SDK takes an image "sagemaker-pytorch:…" for one of AWS's of old, and its version for the framework's.
 _STOCK_PREFIXES = ("sagemaker", "sagemaker-rl")
 
@@ -101,6 +103,10 @@ class Settings:
     """Minutes after which CodeBuild gives a build up."""
     cache_dir: str = field(default_factory=lambda: platformdirs.user_cache_dir("sagemaker-custom", appauthor=False))
     """Folder for build logs and what the sandbox keeps; safe to delete."""
+    lease_bucket: str | None = None
+    """Bucket, or ``s3://bucket/prefix``, where machines keep each other from building the same; default: none."""
+    lease_s: float = 60.0
+    """After how many seconds without a sign of life of the machine that builds another one takes over."""
     registry_timeout_s: float = 60.0
     """Seconds without a byte after which a registry request is given up."""
     registry_attempts: int = 6
@@ -147,6 +153,15 @@ class Settings:
             raise SettingsError(f"mirror {self.mirror!r} cannot be used", hint=f"write {' or '.join(_MIRROR)}")
         if self.verify not in _VERIFY:
             raise SettingsError(f"verify {self.verify!r} cannot be used", hint=f"write {', '.join(_VERIFY)}")
+        if self.lease_bucket is not None and not _BUCKET.fullmatch(self.lease_bucket):
+            raise SettingsError(
+                f"lease_bucket {self.lease_bucket!r} cannot be used", hint="write BUCKET or s3://BUCKET/PREFIX"
+            )
+        if not _LEASE_S[0] <= self.lease_s <= _LEASE_S[1]:
+            raise SettingsError(
+                f"lease_s {self.lease_s:g} cannot be used",
+                hint=f"write between {_LEASE_S[0]:g} and {_LEASE_S[1]:g} seconds: S3 is written four times in it",
+            )
         for name in ("ca_bundle", "codebuild_ca_bundle"):
             file = getattr(self, name)
             if file is not None and not Path(file).is_file():
@@ -344,6 +359,7 @@ _SPECIAL_READERS: dict[str, Callable[[object], Any]] = {
     "accept_stand_ins": read_flag,
     "sdk_telemetry": read_flag,
     "pip_extra_index_urls": read_texts,
+    "lease_s": read_number,
     "registry_timeout_s": read_number,
     "registry_attempts": read_count,
     "codebuild_subnets": read_texts,

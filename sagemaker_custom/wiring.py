@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 from collections.abc import Callable
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     import boto3
 
     from sagemaker_custom.aws import Aws
+    from sagemaker_custom.aws.conditional import ConditionalObjects
     from sagemaker_custom.builders import ImageStore
     from sagemaker_custom.builders.docker_engine import DockerEngine
     from sagemaker_custom.building import Workbench
@@ -52,8 +52,6 @@ if TYPE_CHECKING:
     from sagemaker_custom.registry import RegistryClient
     from sagemaker_custom.repositories import Repositories
     from sagemaker_custom.wheels.lock import Lock
-
-logger = logging.getLogger(__name__)
 
 DEFAULT_LOCAL_REGION = "us-east-1"
 """Whose copy of a base image local mode takes when no region is configured."""
@@ -111,17 +109,15 @@ class Parts:
     @cached_property
     def aws(self) -> Aws:
         """AWS, as the session's caller."""
-        from sagemaker_custom.aws import Aws, open_session
+        from sagemaker_custom.aws import Aws
 
-        return Aws(self._session or open_session(profile=self.settings.profile), region=self._region)
+        return Aws(self._opened_session(), region=self._region)
 
     def object_store(self, s3_client: Any) -> Aws:
         """Return AWS with a ready-made S3 client, for example one with an endpoint of its own; ``None`` for none."""
-        from sagemaker_custom.aws import Aws, open_session
+        from sagemaker_custom.aws import Aws
 
-        return Aws(
-            self._session or open_session(profile=self.settings.profile), region=self._region, s3_client=s3_client
-        )
+        return Aws(self._opened_session(), region=self._region, s3_client=s3_client)
 
     def plan(
         self, spec: ImageSpec, *, local: bool = False, region: str | None = None, account: str | None = None
@@ -267,7 +263,18 @@ class Parts:
                 revision=lambda: f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
                 progress=progress,
                 lock=lock,
+                turns=bench.turns(plan),
             )
+
+    def _lease_objects(self) -> ConditionalObjects:
+        from sagemaker_custom.aws.conditional import ConditionalObjects
+
+        return ConditionalObjects(self._opened_session, region=self._region)
+
+    def _opened_session(self) -> boto3.Session:
+        from sagemaker_custom.aws import open_session
+
+        return self._session or open_session(profile=self.settings.profile)
 
     def mirror(self, plan: BuildPlan) -> Mirrored:
         """Bring the base image of ``plan`` from where it is published to the account's own registry.
@@ -384,6 +391,7 @@ class Parts:
             pip_indexes=self._pip_indexes,
             engine=lambda: self.engine,
             aws=lambda: self.aws,
+            lease_objects=self._lease_objects,
             registry=lambda: self.registry,
             credentials=self.registry_credentials,
             repositories=self._repositories,

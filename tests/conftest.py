@@ -14,7 +14,7 @@ settings.load_profile("any-machine")
 # Before anything imports the SDK, which warns at import.
 os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
 
-for folder in ("", "functional", "integration"):
+for folder in ("", "functional", "faults", "integration"):
     sys.path.insert(0, str(Path(__file__).parent / folder))
 
 

@@ -28,11 +28,22 @@ class Connection:
     Args:
         session: Whose credentials are used.
         region: Default: the session's.
+        timeout_s: Seconds without a byte after which an attempt is given up; default: boto's.
+        attempts: How often a request is tried.
     """
 
-    def __init__(self, session: boto3.Session, *, region: str | None = None) -> None:
+    def __init__(
+        self,
+        session: boto3.Session,
+        *,
+        region: str | None = None,
+        timeout_s: float | None = None,
+        attempts: int = _ATTEMPTS,
+    ) -> None:
         self._session = session
         self._region = region
+        self._attempts = attempts
+        self._timeouts = Config(connect_timeout=timeout_s, read_timeout=timeout_s) if timeout_s else Config()
         # Creating a client is the one thing that boto3 sessions do not do thread-safely.
         self._lock = RLock()
         self._clients: dict[tuple[str, str], Any] = {}
@@ -88,9 +99,9 @@ class Connection:
 
     def _new_client(self, service: str, region: str) -> Any:
         config = Config(
-            retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
+            retries={"mode": "standard", "total_max_attempts": self._attempts},
             user_agent_extra=f"sagemaker-custom/{__version__}",
-        )
+        ).merge(self._timeouts)
         new_client: Callable[..., Any] = self._session.client
         try:
             return new_client(service, region_name=region, config=config)

@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 Resource: TypeAlias = Literal[
-    "any", "own", "base", "registry", "bucket", "contexts", "code", "catalog", "project", "role", "log", "secret"
+    "any",
+    "own",
+    "base",
+    "registry",
+    "bucket",
+    "contexts",
+    "code",
+    "catalog",
+    "leases",
+    "project",
+    "role",
+    "log",
+    "secret",
 ]
 """What a call is about."""
 
@@ -27,6 +39,8 @@ class Place:
     bucket: str = "BUCKET"
     """For code, and for build contexts, which are uploaded like code."""
     catalog_bucket: str = "CATALOG-BUCKET"
+    leases: str | None = None
+    """Bucket of leases, with ``/prefix`` where it has one; ``None`` without leases."""
     project: str = "sagemaker-custom"
     role: str = "CODEBUILD-ROLE"
     secret: str | None = None
@@ -47,6 +61,7 @@ class Place:
             "contexts": (f"{aws}:s3:::{self.bucket}/sagemaker-custom/contexts/*",),
             "code": (f"{aws}:s3:::{self.bucket}/*",),
             "catalog": (f"{aws}:s3:::{self.catalog_bucket}", f"{aws}:s3:::{self.catalog_bucket}/*"),
+            "leases": (f"{aws}:s3:::{self.leases}/leases/*",),
             "project": (f"{aws}:codebuild:{here}:project/{self.project}",),
             "role": (self.role if self.role.startswith("arn:") else f"{aws}:iam::{self.account}:role/{self.role}",),
             "log": (
@@ -144,10 +159,11 @@ _USE = (
     *_uses("bucket", "s3.404"),
     *_uses("catalog", "s3.ListObjectsV2", "s3.GetObject"),
 )
-_PUBLISH = _uses("own", "ecr.DescribeRepositories", "ecr.CreateRepository", "ecr.BatchDeleteImage")
+# The tag that an engine or CodeBuild pushes under is removed afterwards; appending needs none.
+_REPOSITORY = _uses("own", "ecr.DescribeRepositories", "ecr.CreateRepository")
+_PUBLISH = (*_REPOSITORY, *_uses("own", "ecr.BatchDeleteImage"))
 _DOCKER = (*_USE, *_PUBLISH, *_uses("own", *_PUSH), *_uses("base", *_LOOK))
-# The same, whoever speaks the registry protocol.
-_APPEND = _DOCKER
+_APPEND = (*_USE, *_REPOSITORY, *_uses("own", *_PUSH), *_uses("base", *_LOOK))
 _CODEBUILD = (
     *_USE,
     *_PUBLISH,
@@ -202,10 +218,12 @@ DESCRIPTIONS: Mapping[str, str] = {
 
 
 def uses_of(route: str, place: Place) -> tuple[Use, ...]:
-    """Return the calls of a route, with those that only some networks and indexes need."""
+    """Return the calls of a route, with those that only some networks, indexes and teams need."""
     uses = ROUTES[route]
     if route != "codebuild-service":
-        return uses
+        # Who only uses images waits for nobody.
+        leases = _uses("leases", "s3.PutObject", "s3.GetObject") if place.leases and route != "use" else ()
+        return (*uses, *leases)
     secret = _uses("secret", "build.secret") if place.secret else ()
     network = _uses("any", "build.network") if place.in_vpc else ()
     return (*uses, *secret, *network)

@@ -63,6 +63,7 @@ def _place(region: str | None, account: str | None, bucket: str | None, catalog_
         repository_prefix=settings.repository_prefix,
         bucket=bucket or settings.codebuild_bucket or sdk_bucket,
         catalog_bucket=catalog_bucket or next(iter(in_s3), default.catalog_bucket),
+        leases=settings.lease_bucket.removeprefix("s3://").strip("/") if settings.lease_bucket else None,
         project=settings.codebuild_project or default.project,
         role=settings.codebuild_service_role or default.role,
         secret=settings.codebuild_index_secret,

@@ -5,32 +5,40 @@ from __future__ import annotations
 import json
 import re
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
+from functools import partial
 
 import boto3
 import moto
 import pytest
 from botocore.awsrequest import AWSResponse
 from click.testing import CliRunner
+from fakes.base_images import CONDA, archive, conda, config_of, layer, package, push_image
 from fakes.codebuild_api import ACCOUNT, SUCCESS, CodeBuildApi
 from fakes.example_plan import BASE, ECR_HOST, FINGERPRINT, example_plan
 from fakes.fake_engine import FakeEngine, FakeRoute
 from fakes.fake_registry import FakeRegistry
+from fakes.tiny_wheels import make_wheel
 
 from sagemaker_custom.aws import Aws, CodeBuild
+from sagemaker_custom.aws.conditional import ConditionalObjects
 from sagemaker_custom.aws.permissions import ACTIONS, DESCRIPTIONS, ROUTES, Place, policy, uses_of
 from sagemaker_custom.builders.codebuild import CodeBuildBuilder
 from sagemaker_custom.builders.codebuild_context import BUILDSPEC
 from sagemaker_custom.builders.docker import DockerBuilder
 from sagemaker_custom.builders.endpoints import Endpoints
 from sagemaker_custom.builders.store import RegistryStore
+from sagemaker_custom.building import Workbench
 from sagemaker_custom.cli import cli, iam
 from sagemaker_custom.errors import AwsError
+from sagemaker_custom.leases import LockKey, OwnTurn, SharedLease
 from sagemaker_custom.mirror import mirror_image
 from sagemaker_custom.plan import FINGERPRINT_LABEL
 from sagemaker_custom.progress import NoProgress
-from sagemaker_custom.reference import ImageReference, RegistryCredentials
+from sagemaker_custom.reference import ImageReference, RegistryCredentials, digest_of
+from sagemaker_custom.repositories import Repositories
 from sagemaker_custom.settings import Settings
 
 REGION = "us-east-1"
@@ -38,6 +46,7 @@ BUCKET = f"sagemaker-{REGION}-{ACCOUNT}"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/codebuild"
 REPOSITORY = "sagemaker-custom-pytorch"
 BASE_HOST_ACCOUNT = "763104351884"
+LEASES = "team-leases"
 LARGE = 9 * 1024 * 1024
 PLACE = Place(
     region=REGION,
@@ -45,6 +54,7 @@ PLACE = Place(
     base_accounts=(BASE_HOST_ACCOUNT,),
     bucket=BUCKET,
     catalog_bucket="team-catalog",
+    leases=f"{LEASES}/team",
     role=ROLE,
     secret="team/index",
     in_vpc=True,
@@ -115,10 +125,12 @@ class Bench:
 
     def __init__(self, folder):
         self.folder = folder
+        self.plan = example_plan()
         self.session = boto3.Session(region_name=REGION)
         s3 = boto3.client("s3", region_name=REGION)
         s3.create_bucket(Bucket=BUCKET)
         s3.create_bucket(Bucket="team-catalog")
+        s3.create_bucket(Bucket=LEASES)
         s3.put_object(Bucket="team-catalog", Key="recipes/a.yaml", Body=b"a")
         self.session.events.register_first("before-send.s3.UploadPart", _deny_some)
         self.record = Recorder()
@@ -127,13 +139,19 @@ class Bench:
         self.api.listen(self.session)
         self.aws = Aws(self.session)
         self.registry = FakeRegistry()
-        self.registry.put_image(BASE.repository, BASE.tag)
+        self._put_base()
         # moto's.
         self.registry.credentials = RegistryCredentials(username="AWS", password=f"{ACCOUNT}-auth-token")
         self.client = self.registry.client(credentials=self.credentials)
-        self.plan = example_plan()
         self.log_dir = folder / "logs"
         self.fingerprint = FINGERPRINT
+
+    def _put_base(self):
+        layers = [conda(), package(CONDA, "torch", "2.3.0+cpu")]
+        diff_ids = [digest_of(archive(entries)) for entries in layers]
+        config = {**config_of(), "created": "2026-01-02T03:04:05Z", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
+        push_image(self.registry.client(), self.plan.base_reference, tuple(map(layer, layers)), config=config)
+        self.registry.calls.clear()
 
     def credentials(self, host):
         ecr = ImageReference(registry=host, repository="any").ecr
@@ -183,6 +201,7 @@ class Bench:
 
     def docker(self):
         self.use()
+        self.lease()
         engine = FakeEngine(self.registry)
         builder = DockerBuilder(engine, choose_route=lambda: FakeRoute(engine), **self.parts())
         builder.build(self.plan)
@@ -190,21 +209,38 @@ class Bench:
         self.record.engine(ENGINE_PUSHES, REPOSITORY, ACCOUNT)
 
     def append(self):
-        """What is asked of registries: the base is read, layers and a manifest are written."""
         self.use()
-        self.parts()["ensure_repository"](self.plan.reference)
-        self.client.find(self.plan.base_reference)
-        mirror_image(
-            self.plan.base_reference,
-            self.plan.reference.with_tag("appended"),
-            source_registry=self.client,
-            target_registry=self.client,
+        self.lease()
+        bench = Workbench(
+            settings=Settings(cache_dir=str(self.folder / "cache"), verify="static"),
             progress=NoProgress(),
+            pip_indexes=self.plan.pip_indexes,
+            engine=lambda: FakeEngine(self.registry),
+            aws=lambda: self.aws,
+            lease_objects=self.lease_objects,
+            registry=lambda: self.client,
+            credentials=self.credentials,
+            repositories=Repositories(Settings(), aws=lambda: self.aws, registry=lambda: self.client),
+            copy=partial(mirror_image, source_registry=self.client, target_registry=self.client),
         )
-        self.parts()["remove_tag"](self.plan.reference)
+        # Under a tag that no other route has used.
+        plan = replace(self.plan, reference=self.plan.reference.with_tag("appended"))
+        bench.builder(plan, "append").build(plan)
+
+    def lease_objects(self):
+        return ConditionalObjects(lambda: self.session, region=REGION)
+
+    def lease(self):
+        """Two take turns: one begins, the other finds what is left of it."""
+        lease = SharedLease(self.lease_objects(), bucket=LEASES, prefix="team/", lease_s=60)
+        key = LockKey(reference=self.plan.reference, fingerprint=FINGERPRINT)
+        for _ in range(2):
+            with lease.hold(key, is_there=lambda: False, progress=NoProgress()) as turn:
+                assert isinstance(turn, OwnTurn)
 
     def codebuild(self):
         self.use()
+        self.lease()
         # The project was made by somebody who may.
         self.api.projects["sagemaker-custom"] = {
             "name": "sagemaker-custom",
@@ -265,6 +301,9 @@ def allowed(document, action, arn):
 def test_the_policy_of_a_route_allows_what_it_calls_and_nothing_else(route, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    make_wheel(tmp_path, "tiny", "1.0")
     with moto.mock_aws():
         bench = Bench(tmp_path)
         getattr(bench, route.replace("-", "_"))()
@@ -314,6 +353,13 @@ def test_a_secret_and_a_network_are_allowed_only_where_they_are_used():
     document = json.dumps(policy("codebuild-service", Place()))
     assert "secretsmanager" not in document
     assert "ec2:" not in document
+
+
+@pytest.mark.parametrize(("route", "has_leases"), [("use", False), ("docker", True), ("codebuild-service", False)])
+def test_leases_are_allowed_to_who_builds_where_a_team_has_them(route, has_leases, monkeypatch):
+    assert "leases" not in printed(route)
+    monkeypatch.setenv("SAGEMAKER_CUSTOM_LEASE_BUCKET", "s3://team-leases/team/")
+    assert ("arn:aws:s3:::team-leases/team/leases/*" in printed(route)) is has_leases
 
 
 def printed(*arguments):

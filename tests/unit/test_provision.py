@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 from fakes.builders import FakeStore, RecordingBuilder, RecordingProgress
 
 from sagemaker_custom import catalog
-from sagemaker_custom.errors import ImageMissingError, RegistryUnavailableError, TagConflictError, UsageError
+from sagemaker_custom.errors import (
+    BuildError,
+    ImageMissingError,
+    RegistryUnavailableError,
+    TagConflictError,
+    UsageError,
+)
+from sagemaker_custom.leases import Holder, LockKey, NothingToDo, OwnTurn
 from sagemaker_custom.plan import EngineTarget, MirrorPolicy, RegistryTarget, make_plan
 from sagemaker_custom.provision import build_command, check_policy, ensure_image
 from sagemaker_custom.requirements import read_extras
@@ -41,7 +49,7 @@ class Flow:
         self.progress = RecordingProgress()
         self.mirrored = []
 
-    def run(self, plan, policy="if-missing"):
+    def run(self, plan, policy="if-missing", locks=()):
         return ensure_image(
             plan,
             policy=policy,
@@ -50,6 +58,7 @@ class Flow:
             mirror=self.mirrored.append,
             revision=lambda: "20261121T101500Z",
             progress=self.progress,
+            turns=locks,
         )
 
 
@@ -175,6 +184,98 @@ class TestMirror:
         flow.store.failure = RegistryUnavailableError("the registry does not answer")
         with pytest.raises(RegistryUnavailableError):
             flow.run(plan)
+        assert flow.mirrored == []
+
+
+class FakeLock:
+    """A BuildLock whose turn was decided before; ``meanwhile`` happens while the caller waits."""
+
+    def __init__(self, predecessor=None, meanwhile=lambda: None):
+        self.keys = []
+        self.held = 0
+        self._predecessor = predecessor
+        self._meanwhile = meanwhile
+
+    @contextmanager
+    def hold(self, key, *, is_there, progress):
+        self.keys.append(key)
+        self._meanwhile()
+        if is_there():
+            yield NothingToDo()
+            return
+        self.held += 1
+        try:
+            yield OwnTurn(predecessor=self._predecessor)
+        finally:
+            self.held -= 1
+
+
+class TestLocks:
+    """Another caller wants the same image."""
+
+    ADA = Holder(token="a", owner="ada@laptop", pid=11, since="2026-11-21 10:15:00 UTC")
+
+    def test_image_that_is_there_takes_no_lock(self):
+        flow, plan, lock = Flow(), plan_for(["faiss"]), FakeLock()
+        flow.store.put(plan)
+        flow.run(plan, locks=(lock,))
+        flow.run(plan_for([]), locks=(lock,))
+        assert lock.keys == []
+
+    def test_every_lock_is_held_while_it_is_built(self):
+        flow, plan = Flow(), plan_for(["faiss"])
+        locks = FakeLock(), FakeLock()
+        build = flow.builder.build
+
+        def build_and_look(built, *, fresh=False):
+            assert [lock.held for lock in locks] == [1, 1]
+            return build(built, fresh=fresh)
+
+        flow.builder.build = build_and_look
+        assert flow.run(plan, locks=locks) == plan.reference
+        assert [lock.held for lock in locks] == [0, 0]
+        assert locks[0].keys == [LockKey(reference=plan.reference, fingerprint=plan.fingerprint)]
+
+    def test_what_another_caller_built_meanwhile_is_used(self):
+        flow, plan = Flow(), plan_for(["faiss"])
+        first, second = FakeLock(meanwhile=lambda: flow.store.put(plan)), FakeLock()
+        assert flow.run(plan, locks=(first, second)) == plan.reference
+        assert flow.builder.built == []
+        assert second.keys == []
+        assert flow.progress.steps == [f"image {plan.reference} is there, nothing to build"]
+
+    def test_what_another_caller_put_there_meanwhile_has_to_be_the_plan_s(self):
+        flow, plan = Flow(), plan_for(["faiss"])
+        lock = FakeLock(meanwhile=lambda: flow.store.put(plan, fingerprint="0" * 64))
+        with pytest.raises(TagConflictError):
+            flow.run(plan, locks=(lock,))
+        assert flow.builder.built == []
+
+    @pytest.mark.parametrize(
+        ("predecessor", "told"),
+        [
+            (ADA.ended(BuildError("no space left")), "could not make {} (no space left): trying it here"),
+            (ADA.ended(None), "is done, but {} is not there: making it here"),
+            (ADA, "is gone and left no {}: taking over"),
+        ],
+    )
+    def test_who_waited_in_vain_is_told_why_and_builds(self, predecessor, told):
+        flow, plan = Flow(), plan_for(["faiss"])
+        flow.run(plan, locks=(FakeLock(predecessor),))
+        assert flow.builder.built == [(plan, False)]
+        assert flow.progress.steps == [f"ada@laptop (process 11) {told.format(plan.reference)}"]
+
+    def test_base_is_brought_by_one_caller_at_a_time(self):
+        flow, plan = Flow(), plan_for(["faiss"], mirror=TestMirror.ALWAYS)
+        lock = FakeLock()
+        flow.run(plan, locks=(lock,))
+        assert lock.keys[1] == LockKey(reference=plan.base_reference)
+        assert flow.mirrored == [plan]
+
+    def test_base_that_another_caller_brought_meanwhile_is_not_brought_again(self):
+        flow, plan = Flow(), plan_for([], mirror=TestMirror.ALWAYS)
+        base = replace(plan_for(["faiss"]), reference=plan.base_reference)
+        flow.run(plan, locks=(FakeLock(meanwhile=lambda: flow.store.put(base)),))
         assert flow.mirrored == []
 
 

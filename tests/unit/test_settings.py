@@ -122,6 +122,15 @@ def test_ca_bundle_is_taken_from_the_usual_variables(tmp_path):
         ({"repository_prefix": "sagemaker-rl"}, "would make repositories look like AWS's own to the SDK"),
         ({"account": "12345"}, "account '12345' is not an AWS account id\n  -> write its 12 digits"),
         ({"account": "١٢٣٤٥٦٧٨٩٠١٢"}, "is not an AWS account id"),
+        (
+            {"lease_bucket": "s3:/team"},
+            "lease_bucket 's3:/team' cannot be used\n  -> write BUCKET or s3://BUCKET/PREFIX",
+        ),
+        (
+            {"lease_s": 1.0},
+            "lease_s 1 cannot be used\n  -> write between 5 and 3600 seconds: S3 is written four times in it",
+        ),
+        ({"lease_bucket": "Team"}, "lease_bucket 'Team' cannot be used\n  -> write BUCKET or s3://BUCKET/PREFIX"),
         ({"ca_bundle": "/nowhere/ca.pem"}, "ca_bundle '/nowhere/ca.pem' is not a file\n  -> name a PEM file"),
         ({"codebuild_ca_bundle": "/nowhere/ca.pem"}, "codebuild_ca_bundle '/nowhere/ca.pem' is not a file"),
         ({"codebuild_cache": "S3"}, "codebuild_cache 'S3' cannot be used\n  -> write NO_CACHE or LOCAL"),
