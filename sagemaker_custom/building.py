@@ -6,6 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
@@ -17,6 +18,7 @@ from sagemaker_custom.builders import ImageBuilder
 from sagemaker_custom.builders.auto import AutoBuilder
 from sagemaker_custom.builders.choice import builder_choice, check_takes_locks, has_codebuild, wanted_builder
 from sagemaker_custom.builders.endpoints import Endpoints
+from sagemaker_custom.leases import BuildLock, LockKey, MachineLock, SharedLease
 from sagemaker_custom.plan import BuildPlan, PipIndexes
 from sagemaker_custom.progress import Progress, confirm
 from sagemaker_custom.reference import ImageReference, RegistryCredentials
@@ -30,7 +32,6 @@ if TYPE_CHECKING:
     from sagemaker_custom.builders.docker import DockerBuilder
     from sagemaker_custom.builders.docker_engine import DockerEngine
     from sagemaker_custom.inventories import Inventories
-    from sagemaker_custom.leases import BuildLock
     from sagemaker_custom.leases.shared import VersionedStore
     from sagemaker_custom.mirror import Mirrored, Watch
     from sagemaker_custom.registry import RegistryClient
@@ -102,13 +103,11 @@ class Workbench:
             progress=self.progress,
         )
 
-    def turns(self, plan: BuildPlan) -> tuple[BuildLock, ...]:
-        """Return what lets one caller at a time build the image of ``plan``, or bring its base."""
-        from sagemaker_custom.leases import MachineLock, SharedLease
-
+    def turns(self, *, is_local: bool) -> tuple[BuildLock, ...]:
+        """Return what lets one caller at a time make an image, for local mode or for a registry."""
         settings = self.settings
         machine = MachineLock(Path(settings.cache_dir, "locks"))
-        if plan.is_local or settings.lease_bucket is None:
+        if is_local or settings.lease_bucket is None:
             return (machine,)
         bucket, _, prefix = settings.lease_bucket.removeprefix("s3://").strip("/").partition("/")
         prefix = f"{prefix}/" if prefix else ""
@@ -223,9 +222,16 @@ class Workbench:
         )
 
     def _mirror(self, source: ImageReference, target: ImageReference, platform: str) -> ImageReference:
-        return self.copy(
-            source, target, platform=platform, progress=self.progress, watch=self.inventories.watch
-        ).reference
+        def is_there() -> bool:
+            return self.registry().find(target) is not None
+
+        with ExitStack() as held:
+            # Images that differ may want the same base, gigabytes of it; who waited copies nothing.
+            for turn in self.turns(is_local=False):
+                held.enter_context(turn.hold(LockKey(reference=target), is_there=is_there, progress=self.progress))
+            return self.copy(
+                source, target, platform=platform, progress=self.progress, watch=self.inventories.watch
+            ).reference
 
 
 def _token() -> str:

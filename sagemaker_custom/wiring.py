@@ -263,7 +263,7 @@ class Parts:
                 revision=lambda: f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
                 progress=progress,
                 lock=lock,
-                turns=bench.turns(plan),
+                turns=bench.turns(is_local=plan.is_local),
             )
 
     def _lease_objects(self) -> ConditionalObjects:

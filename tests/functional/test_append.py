@@ -141,6 +141,13 @@ class TestFit:
         assert mirrored_tag(make().plan_image().base) in tags
         assert [tag for tag in tags if tag.startswith("inventory-")]
 
+    def test_base_is_brought_under_a_lock_of_its_own(self, cloud, make):
+        make(settings=replace(cloud.settings, lease_bucket=cloud.bucket)).build_image()
+        kept = [key for key in cloud.objects() if key.startswith("leases/")]
+        assert len(kept) == 2
+        assert len([key for key in kept if key.startswith("leases/base-")]) == 1
+        assert {json.loads(cloud.download(key).read())["state"] for key in kept} == {"done"}
+
     def test_processor_and_second_image_share_the_layer(self, client, make):
         first = manifest_of(client, make().build_image())
         second = manifest_of(client, make(extras=["pip:tiny", "pip:helper"]).build_image())
