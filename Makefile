@@ -34,10 +34,10 @@ lint: $(VENV)/.installed-lint ## style, types and import contracts
 	$(VENV)/bin/vermin --quiet --no-tips --violations -t=3.10- sagemaker_custom
 	$(VENV)/bin/codespell README.md CONTRIBUTING.md docs examples image_catalog/extras image_catalog/README.md sagemaker_custom
 
-bench: $(VENV)/.installed ## measure packing and resolving against the SDK, mirroring against skopeo
-	$(RUN) benchmarks/bench_source.py $(ARGS)
-	$(RUN) benchmarks/bench_resolve.py
+bench: $(VENV)/.installed engine ## measure all that docs/reference/benchmarks.md says, and write it: half an hour
+	set -e; for name in source resolve fit append size; do $(RUN) benchmarks/bench_$$name.py; done
 	command -v skopeo >/dev/null && $(RUN) benchmarks/bench_mirror.py || echo "skopeo is not installed: mirroring is not measured"
+	$(RUN) benchmarks/report.py
 
 engine: $(VENV)/.installed
 	@$(RUN) -m sagemaker_custom.sandbox.engine

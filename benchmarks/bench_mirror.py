@@ -25,6 +25,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
+from results import Row, save
+
 from sagemaker_custom import oci
 from sagemaker_custom.mirror import mirror_image
 from sagemaker_custom.progress import NoProgress
@@ -152,7 +154,7 @@ def peak_of(pid: int) -> float:
 
 
 def main() -> None:
-    """Measure both in turns, and print the medians."""
+    """Measure both in turns, and save the medians."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--megabytes", type=int, default=800)
     parser.add_argument("--repeats", type=int, default=5)
@@ -169,11 +171,27 @@ def main() -> None:
             for (what, done), command in zip(runs.items(), (by_skopeo, by_us), strict=True):
                 done.append(measured(command, source, Path(name, f"{what}{number}")))
     seconds = {what: median(run.seconds for run in done) for what, done in runs.items()}
-    for what, done in runs.items():
-        peak = max(run.peak_megabytes for run in done)
-        rate = arguments.megabytes / seconds[what]
-        print(f"{what:12}{seconds[what]:8.2f} s {rate:8.0f} MB/s {peak:8.0f} MB of memory at most")
-    print(f"{'ratio':12}{seconds['skopeo copy'] / seconds['ours']:8.2f}")
+    peaks = {what: max(run.peak_megabytes for run in done) for what, done in runs.items()}
+    save(
+        "mirror",
+        [
+            Row(
+                what=f"an image of {arguments.megabytes} MB to another registry",
+                against="skopeo copy",
+                ours=seconds["ours"],
+                theirs=seconds["skopeo copy"],
+                note=f"{arguments.megabytes / seconds['ours']:.0f} MB/s",
+                chart=True,
+            ),
+            Row(
+                what="the most memory that takes",
+                against="skopeo copy",
+                ours=peaks["ours"],
+                theirs=peaks["skopeo copy"],
+                unit="MB",
+            ),
+        ],
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """How long one answer takes: which image is it? The SageMaker SDK's ``image_uris.retrieve`` and ours, in one run.
 
-Run it with the SDK installed: ``python benchmarks/bench_resolve.py``. It also measures what the first answer of a
-process costs, and what ``import sagemaker_custom`` costs, each in new processes.
+Run it with the SDK installed: ``python benchmarks/bench_resolve.py``. It also measures what an import, the
+first answer and ``--help`` cost, each in new processes.
 """
 
 from __future__ import annotations
@@ -12,6 +12,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
+
+from results import Row, save
 
 os.environ.setdefault("SAGEMAKER_SUPPRESS_V2_WARNING", "1")
 
@@ -53,7 +56,7 @@ def new_process(statement: str, repeats: int = 7) -> float:
 
 
 def main() -> None:
-    """Measure, and print what was measured."""
+    """Measure, and save what was measured."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=20, help="how often each question is asked of the SDK")
     repeats = parser.parse_args().repeats
@@ -65,25 +68,63 @@ def main() -> None:
     theirs = each(stock.retrieve, repeats)
     ours = each(image_uris.retrieve, repeats * 20)
     extended = each(image_uris.retrieve, repeats * 20, extras=["pip:zarr"], account="123456789012")
-    print(f"{'':34}{'ms':>9}{'ratio':>9}")
-    print(f"{'SDK, image_uris.retrieve':34}{theirs * 1e3:9.3f}{1:9.1f}")
-    print(f"{'ours, image of AWS':34}{ours * 1e3:9.3f}{theirs / ours:9.1f}")
-    print(f"{'ours, extended with a package':34}{extended * 1e3:9.3f}{theirs / extended:9.1f}")
+    bare = command([sys.executable, "-c", ""])
+    asked = "image_uris.retrieve('pytorch', 'us-east-1', '2.3', 'py311', 'ml.g5.xlarge', image_scope='training')"
+    save(
+        "resolve",
+        [
+            Row(
+                what="which image is it?",
+                against="SDK: image_uris.retrieve",
+                ours=ours * 1e3,
+                theirs=theirs * 1e3,
+                unit="ms",
+                at_least=100,
+                chart=True,
+            ),
+            Row(
+                what="the same, extended by a package",
+                against="SDK: image_uris.retrieve, of the stock image",
+                ours=extended * 1e3,
+                theirs=theirs * 1e3,
+                unit="ms",
+                at_least=100,
+            ),
+            Row(
+                what="import sagemaker_custom",
+                against="import sagemaker",
+                ours=new_process("import sagemaker_custom") * 1e3,
+                theirs=new_process("import sagemaker") * 1e3,
+                unit="ms",
+                at_least=35,
+                chart=True,
+            ),
+            Row(
+                what="first answer of a new process",
+                against="SDK: image_uris.retrieve",
+                ours=new_process(f"from sagemaker_custom import image_uris; {asked}") * 1e3,
+                theirs=new_process(f"from sagemaker import image_uris; {asked}") * 1e3,
+                unit="ms",
+            ),
+            Row(
+                what="sagemaker-custom --help",
+                against="python -c '', which is part of it",
+                ours=command([str(Path(sys.executable).with_name("sagemaker-custom")), "--help"]),
+                theirs=bare,
+                below=0.2,
+            ),
+        ],
+    )
 
-    first = (
-        "from sagemaker_custom import image_uris; "
-        "image_uris.retrieve('pytorch', 'us-east-1', '2.3', 'py311', 'ml.g5.xlarge')"
-    )
-    stock_first = (
-        "from sagemaker import image_uris; "
-        "image_uris.retrieve('pytorch', 'us-east-1', '2.3', 'py311', 'ml.g5.xlarge', image_scope='training')"
-    )
-    for name, statement in {
-        "SDK, first answer of a process": stock_first,
-        "ours, first answer of a process": first,
-        "import sagemaker_custom": "import sagemaker_custom",
-    }.items():
-        print(f"{name:34}{new_process(statement) * 1e3:9.1f}")
+
+def command(words: list[str], repeats: int = 7) -> float:
+    """Return the shortest seconds that a command takes, the interpreter's start included."""
+    runs = []
+    for _ in range(repeats):
+        begin = time.perf_counter()
+        subprocess.run(words, check=True, capture_output=True)
+        runs.append(time.perf_counter() - begin)
+    return min(runs)
 
 
 if __name__ == "__main__":

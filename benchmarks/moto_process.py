@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,8 +9,8 @@ from contextlib import contextmanager
 
 import boto3
 
-REGION = "us-east-1"
-ACCOUNT = "123456789012"
+from sagemaker_custom.sandbox.aws import SandboxAws
+
 _PROGRAM = """
 import sys
 from sagemaker_custom.sandbox.aws import SandboxAws
@@ -23,20 +22,13 @@ with SandboxAws() as aws:
 
 @contextmanager
 def aws_process() -> Iterator[boto3.Session]:
-    """Run moto, and have every session of this process talk to it alone."""
+    """Run moto; gives a session that talks to it alone."""
     with subprocess.Popen(
         [sys.executable, "-c", _PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
-        url = process.stdout.readline().strip()
-        os.environ |= {
-            "AWS_ENDPOINT_URL": url,
-            "AWS_ACCESS_KEY_ID": "AKIASANDBOXSANDBOX00",
-            "AWS_SECRET_ACCESS_KEY": "sandbox",
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "NO_PROXY": "127.0.0.1",
-            "no_proxy": "127.0.0.1",
-        }
+        aws = SandboxAws()
+        aws._url = process.stdout.readline().strip()  # noqa: SLF001  # a server that this process does not run
         try:
-            yield boto3.Session(region_name=REGION)
+            yield aws.boto_session()
         finally:
             process.stdin.close()
