@@ -12,15 +12,14 @@ import os
 import tempfile
 import time
 from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
 from statistics import median
 
-from fakes.base_images import CONDA, archive, conda, config_of, layer, package, push_image
-from fakes.tiny_wheels import make_wheel
-from places import account, client, padding_files, plan_for
+from places import account, base_images, client, padding_files, plan_for, put_image, put_layer, tiny_wheels
 from results import Row, save
 
-from sagemaker_custom.reference import ImageReference, digest_of
+from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.sandbox.registry import LocalRegistry
 
 STOCK = ImageReference(registry="h.example", repository="pytorch-training", tag="2.3.0-cpu-py311-ubuntu20.04-sagemaker")
@@ -31,18 +30,19 @@ WHEEL_BYTES = 100_000
 
 def publish(bases: LocalRegistry, gigabytes: float) -> None:
     """Put a base of that size where AWS has its own."""
-    packages = {**package(CONDA, "torch", "2.3.0+cpu"), **package(CONDA, "numpy", "1.26.4")}
-    contents = [conda(), packages, *padding_files(int(gigabytes * 1e9))]
-    diff_ids = [digest_of(archive(files)) for files in contents]
-    config = {**config_of(), "rootfs": {"type": "layers", "diff_ids": diff_ids}}
-    push_image(client(bases), STOCK, tuple(map(layer, contents)), config=config)
+    registry, conda = client(bases), base_images.CONDA
+    packages = base_images.package(conda, "torch", "2.3.0+cpu") | base_images.package(conda, "numpy", "1.26.4")
+    contents = chain([base_images.conda(), packages], padding_files(int(gigabytes * 1e9)))
+    layers = [put_layer(registry, STOCK, files) for files in contents]
+    config = base_images.config_of() | {"rootfs": {"type": "layers", "diff_ids": [diff_id for _, diff_id in layers]}}
+    put_image(registry, STOCK, config, [described for described, _ in layers])
 
 
 def wheels(folder: Path, count: int, mark: str) -> list[str]:
     """Make wheels that no cache has; return how they are asked for."""
-    names = [f"bench-{mark}-{number}" for number in range(count)]
+    names = [f"bench_{mark}_{number}" for number in range(count)]
     for name in names:
-        make_wheel(folder, name, "1.0", {f"{name.replace('-', '_')}/data.bin": os.urandom(WHEEL_BYTES)})
+        tiny_wheels.make_wheel(folder, name, "1.0", {f"{name}/data.bin": os.urandom(WHEEL_BYTES)})
     return [f"pip:{name}" for name in names]
 
 
@@ -54,11 +54,11 @@ def measure(folder: Path, bases: LocalRegistry, gigabytes: float, repeats: int) 
         place = context.enter_context(account(folder, bases))
         index = folder / "wheels"
         parts = place.parts(folder / f"cache-{gigabytes}")
-        first = plan_for(parts, *wheels(index, 1, f"first-{int(gigabytes * 10)}"))
+        first = plan_for(parts, *wheels(index, 1, f"first_{int(gigabytes * 10)}"))
         parts.ensure(first, builder="append")
         for repeat in range(repeats):
             for count in EXTRAS:
-                plan = plan_for(parts, *wheels(index, count, f"{int(gigabytes * 10)}-{repeat}-{count}"))
+                plan = plan_for(parts, *wheels(index, count, f"{int(gigabytes * 10)}_{repeat}_{count}"))
                 begin = time.perf_counter()
                 parts.ensure(plan, builder="append")
                 taken[count].append(time.perf_counter() - begin)

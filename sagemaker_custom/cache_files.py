@@ -60,6 +60,11 @@ class CacheFolder:
         else:
             self._forget_oldest()
 
+    def remove(self, name: str) -> None:
+        """Keep nothing under ``name``."""
+        with suppress(OSError):
+            Path(self.path, name).unlink(missing_ok=True)
+
     def _head(self, body: bytes) -> bytes:
         return f"sagemaker-custom {self.content} {hashlib.sha256(body).hexdigest()}\n".encode()
 

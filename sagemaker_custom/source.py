@@ -6,7 +6,8 @@ import hashlib
 import logging
 import os
 import tempfile
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,7 +19,7 @@ from sagemaker_custom.entry import Entry
 from sagemaker_custom.errors import SourceError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from sagemaker_custom.progress import Progress, Task
 
@@ -44,6 +45,8 @@ class SourceBundle:
     """Bytes of all files, before compression."""
     files: int
     """How many files there are."""
+    cache: DigestCache | None = field(default=None, compare=False, repr=False)
+    """What remembers the digests of the files."""
 
     @property
     def address(self) -> str:
@@ -159,6 +162,7 @@ def bundle(
         script_name=script_name(entry_point, source_dir) if entry_point else None,
         size=size,
         files=files,
+        cache=cache,
     )
 
 
@@ -224,7 +228,8 @@ def stage(bundle: SourceBundle, workspace: Path) -> Path:
     if target.is_dir():
         return target
     try:
-        copy_tree(bundle.entries, target, digest=bundle.digest)
+        with _doubted(bundle):
+            copy_tree(bundle.entries, target, digest=bundle.digest)
     except FileExistsError:
         logger.debug("another process has laid out %s", target)
     except OSError as error:
@@ -253,9 +258,20 @@ def _temporary_folder(workspace: Path | None) -> tempfile.TemporaryDirectory[str
         raise _unwritable(workspace or "the temporary folder", error) from error
 
 
+@contextmanager
+def _doubted(bundle: SourceBundle) -> Iterator[None]:
+    # Who tries again shall not be told the same by a cache that is wrong.
+    try:
+        yield
+    except SourceError:
+        if bundle.cache:
+            bundle.cache.forget()
+        raise
+
+
 def _pack(bundle: SourceBundle, path: Path) -> int:
     try:
-        with path.open("wb") as file:
+        with path.open("wb") as file, _doubted(bundle):
             return write_tar_gz(bundle.entries, file, digest=bundle.digest)
     except OSError as error:
         raise _unwritable(path, error) from error

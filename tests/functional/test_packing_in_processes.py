@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from sagemaker_custom.archive import collect, content_digest, write_tar_gz
+
 PROCESS = str(Path(__file__).with_name("packing_process.py"))
 MB = 1_000_000
 
@@ -70,3 +72,15 @@ def test_what_one_process_read_the_next_one_knows(source, tmp_path):
     assert kept.stat().st_size > 1400 * 64
     assert second["digest"] != first["digest"]
     assert second["digest"] == result(start(source, tmp_path / "another"))["digest"]
+
+
+@pytest.mark.parametrize("command", [["tar", "-xzf"], ["sh", "-c", 'gzip -dc "$0" | tar -xf -']], ids=["tar", "gzip"])
+def test_what_the_containers_have_unpacks_it(source, tmp_path, command):
+    entries = collect(None, source)
+    with (tmp_path / "sourcedir.tar.gz").open("wb") as file:
+        assert write_tar_gz(entries, file) > 20 * MB
+    (tmp_path / "out").mkdir()
+
+    subprocess.run([*command, tmp_path / "sourcedir.tar.gz"], cwd=tmp_path / "out", check=True)
+
+    assert content_digest(collect(None, tmp_path / "out")) == content_digest(entries)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import tarfile
 from dataclasses import replace
@@ -92,6 +93,17 @@ class TestFit:
         make().fit(wait=False)
         assert cloud.objects() == first
         assert len(first) == 1
+
+    def test_a_warm_fit_asks_the_registry_once(self, cloud, make, caplog):
+        cloud.push(make().plan_image())
+        make().fit(wait=False)
+
+        with caplog.at_level(logging.DEBUG, logger="urllib3.connectionpool"):
+            make().fit(wait=False)
+
+        asked = [record.getMessage() for record in caplog.records if "/v2/" in record.getMessage()]
+        assert len(asked) == 1, asked
+        assert '"HEAD /v2/sagemaker-custom-pytorch/manifests/2.3.0-training-' in asked[0]
 
     def test_changed_code_gets_another_address(self, cloud, make, code):
         estimator = make()

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import secrets
+from contextlib import suppress
 from dataclasses import replace
 
+import docker
 import pytest
 
 from sagemaker_custom.builders.lock import listing_command, read_listing
@@ -57,7 +59,14 @@ class Bench:
 
     def run(self, reference, *command):
         image = self.pulled(reference)
-        return self.engine.containers.run(image.id, list(command[1:]), entrypoint=command[0], remove=True).decode()
+        try:
+            return self.engine.containers.run(image.id, list(command[1:]), entrypoint=command[0], remove=True).decode()
+        finally:
+            for name in (*image.tags, *image.attrs["RepoDigests"]):
+                # With the last tag of a repository the engine forgets the digest, too.
+                with suppress(docker.errors.NotFound):
+                    if self.settings.repository_prefix in name:
+                        self.engine.api.remove_image(name, noprune=True)
 
     def installed(self, reference):
         python = self.plan().base.python

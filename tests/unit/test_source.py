@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import io
 import tarfile
+import time
 from dataclasses import dataclass, field, replace
 
 import pytest
 from fakes.fake_object_store import FakeObjectStore
 
 from sagemaker_custom.archive import collect, content_digest
+from sagemaker_custom.contents import FileDigest
+from sagemaker_custom.digest_cache import DigestCache
 from sagemaker_custom.errors import SourceError
 from sagemaker_custom.progress import NoProgress
 from sagemaker_custom.source import SourceDestination, bundle, stage, upload
@@ -202,6 +205,49 @@ class TestUpload:
     def test_a_workspace_that_cannot_be_written_is_named(self, code, destination, tmp_path):
         with pytest.raises(SourceError, match=r"cannot write the source archive to .*/gone: No such file.*\n.*TMPDIR"):
             upload(code, destination, store=FakeObjectStore(), progress=NoProgress(), workspace=tmp_path / "gone")
+
+
+class TestRememberedDigests:
+    @pytest.fixture
+    def large(self, tmp_path):
+        (tmp_path / "src").mkdir()
+        for number in range(100):
+            (tmp_path / f"src/{number}.py").write_text(str(number))
+        return tmp_path / "src"
+
+    def later(self):
+        return time.time_ns() + 10**11
+
+    def wrong_cache(self, large, folder):
+        """Remember another content of one of the files, as no file system should have it."""
+        code = bundle(None, large, cache_dir=folder)
+        (entry,) = (entry for entry in code.entries if entry.name == "7.py")
+        name = "tree.digests"
+        cache = DigestCache(folder, name, clock=self.later)
+        cache.keep(code.entries, {entry.name: FileDigest(sha256=b"x" * 32, stamp=entry.stamp)})
+        wrong = DigestCache(folder, name)
+        return replace(code, digest=content_digest(code.entries, cache=wrong), cache=wrong)
+
+    def test_digest_and_archive_are_the_same_with_and_without(self, large, tmp_path):
+        assert bundle(None, large, cache_dir=tmp_path / "cache") == bundle(None, large)
+
+    def test_few_small_files_are_not_remembered(self, large, tmp_path):
+        (large / "1.py").unlink()
+        assert bundle(None, large, cache_dir=tmp_path / "cache").cache is None
+
+    @pytest.mark.parametrize("work", ["upload", "stage"])
+    def test_a_cache_that_was_wrong_is_told_of_once(self, large, tmp_path, destination, work):
+        wrong, store = self.wrong_cache(large, tmp_path / "cache"), FakeObjectStore()
+        works = {
+            "upload": lambda: upload(wrong, destination, store=store, progress=NoProgress()),
+            "stage": lambda: stage(wrong, tmp_path / "work"),
+        }
+        with pytest.raises(SourceError, match="a source file changed while it was packed"):
+            works[work]()
+
+        assert store.objects == {}
+        again = DigestCache(tmp_path / "cache", "tree.digests")
+        assert content_digest(wrong.entries, cache=again) == bundle(None, large).digest
 
 
 class TestStage:
