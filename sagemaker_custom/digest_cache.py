@@ -61,12 +61,10 @@ class DigestCache:
             # ASCII's escapes keep the lone surrogates of names that are no UTF-8.
             self._files.write(self._name, json.dumps(wanted, separators=(",", ":")).encode("ascii"))
 
-<<<<<<< HEAD
-
-def _text(stamp: Stamp) -> str:
-    return "%d %d %d %d %d " % stamp
-=======
     def forget(self) -> None:
         """Have all files read next time."""
         self._files.remove(self._name)
->>>>>>> packing
+
+
+def _text(stamp: Stamp) -> str:
+    return " ".join(map(str, (*stamp, "")))
