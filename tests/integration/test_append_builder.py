@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import secrets
+import tarfile
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import docker
+import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
+from sagemaker_custom import CustomPyTorch
 from sagemaker_custom.builders.lock import listing_command, read_listing
 from sagemaker_custom.errors import VerificationError
 from sagemaker_custom.image_uris import image_spec
@@ -18,6 +23,7 @@ from sagemaker_custom.wiring import Parts
 
 pytestmark = pytest.mark.docker
 
+DEMO = Path(__file__).parents[2] / "examples" / "digits" / "code"
 EXTRAS = ("faiss", "pip:einops==0.8.0", "pip:jinja2-cli==0.8.2")
 VERIFY = "import faiss, numpy, torch; faiss.IndexFlatL2(4); print(torch.zeros(2).sum().item())"
 
@@ -79,10 +85,37 @@ def appended(bench):
     return bench.build("append")
 
 
-def test_python_in_both_sees_the_same_packages(bench, appended):
-    built = bench.build("docker")
+@pytest.fixture(scope="module")
+def built(bench):
+    return bench.build("docker")
+
+
+def test_python_in_both_sees_the_same_packages(bench, appended, built):
     assert bench.installed(appended) == bench.installed(built)
     assert bench.labels(appended)["sagemaker-custom.spec"] == bench.labels(built)["sagemaker-custom.spec"]
+
+
+@pytest.mark.parametrize("image", ["appended", "built"])
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_both_train_the_demo(bench, request, image, tmp_path):
+    reference = request.getfixturevalue(image)
+    digits = load_digits()
+    for name in ("train", "test"):
+        np.savez_compressed(tmp_path / f"{name}.npz", images=digits.images.astype("float32"), labels=digits.target)
+    estimator = CustomPyTorch(
+        entry_point="train.py",
+        source_dir=str(DEMO),
+        image_uri=bench.pulled(reference).tags[0],
+        instance_type="local",
+        instance_count=1,
+        hyperparameters={"epochs": 2},
+        settings=bench.settings,
+    )
+
+    estimator.fit({"train": tmp_path.as_uri()})
+
+    with tarfile.open(estimator.model_data.removeprefix("file://")) as model:
+        assert "embeddings.faiss" in "".join(model.getnames())
 
 
 def test_both_record_the_same_versions(bench, appended):
