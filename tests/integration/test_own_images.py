@@ -334,6 +334,7 @@ class TestBaseImage:
             assert mapped.ensure(mapped.plan_own(own_image(base_image=root, name="copied")), policy="never")
             mapped.engine.close()
 
+
 @pytest.fixture(scope="module")
 def toolkits(request, docker_engine, root, ca_bundle, tmp_path_factory):
     """Both toolkits on the plain Debian root, built once for the tests that run them."""
