@@ -9,11 +9,10 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from sagemaker_custom.cache_files import CacheFolder
 from sagemaker_custom.contents import FileDigest
-from sagemaker_custom.entry import Entry
+from sagemaker_custom.entry import Entry, Stamp
 
 # A file can be written twice within one tick of its file system's clock, and have one stamp for two contents. What was
 # read so soon after its last change is read again next time. FAT's tick is the longest, of two seconds.
@@ -31,17 +30,19 @@ class DigestCache:
     """
 
     def __init__(self, folder: Path, name: str, *, clock: Callable[[], int] = time.time_ns) -> None:
-        self._files = CacheFolder(path=folder, content="digests 1", most_files=_MOST_TREES)
+        self._files = CacheFolder(path=folder, content="digests 2", most_files=_MOST_TREES)
         self._name = name
-        self._known: dict[str, list[Any]] = json.loads(self._files.read(name) or b"{}")
+        # Texts, not lists: of those, Python's garbage collector would look at each.
+        self._known: dict[str, str] = json.loads(self._files.read(name) or b"{}")
         self._settled_before = clock() - _TICK_NS
 
     def get(self, entry: Entry) -> bytes | None:
         """Return the sha256 of a file if the file is the one that was read."""
         known = self._known.get(entry.name)
-        if known is None or entry.stamp is None or known[:4] != [*entry.stamp]:
+        if known is None or entry.stamp is None:
             return None
-        return bytes.fromhex(known[4])
+        expected = _text(entry.stamp)
+        return bytes.fromhex(known[len(expected) :]) if known.startswith(expected) else None
 
     def keep(self, entries: Iterable[Entry], found: Mapping[str, FileDigest]) -> None:
         """Remember what was found, and forget what is no longer in the tree.
@@ -51,7 +52,7 @@ class DigestCache:
             found: Name → digest, of those that were not known.
         """
         known = self._known | {
-            name: [*digest.stamp, digest.sha256.hex()]
+            name: _text(digest.stamp) + digest.sha256.hex()
             for name, digest in found.items()
             if digest.stamp is not None and max(digest.stamp.mtime_ns, digest.stamp.ctime_ns) < self._settled_before
         }
@@ -63,3 +64,7 @@ class DigestCache:
     def forget(self) -> None:
         """Have all files read next time."""
         self._files.remove(self._name)
+
+
+def _text(stamp: Stamp) -> str:
+    return " ".join(map(str, (*stamp, "")))

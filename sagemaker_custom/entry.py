@@ -23,11 +23,12 @@ class Stamp(NamedTuple):
     mtime_ns: int
     ctime_ns: int
     inode: int
+    device: int
 
     @classmethod
     def of(cls, info: os.stat_result) -> Stamp:
         """Take it from what ``stat`` says."""
-        return cls(info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino)
+        return cls(info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino, info.st_dev)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +51,8 @@ class Entry:
     """Of the file when it was listed; ``None`` for a folder, and where nobody asked."""
 
     def __post_init__(self) -> None:
-        if not self.name or self.name[0] == "/" or (".." in self.name and ".." in self.name.split("/")):
+        # Two dots are looked for first: of all names, next to none have them.
+        if not self.name or self.name.startswith("/") or (".." in self.name and ".." in self.name.split("/")):
             raise SourceError(
                 f"{self.path}: {self.name!r} cannot be a name in an archive",
                 hint="names in an archive are relative and stay below the folder it is unpacked in",

@@ -7,7 +7,7 @@ import os
 import stat
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from sagemaker_custom.errors import SourceError
 from sagemaker_custom.ignore import IGNORE_FILE, IgnoreRules
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 _MOST_PROBLEMS_SHOWN = 10
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A file or folder of the tree."""
 
     name: str
@@ -44,19 +43,27 @@ def walk(root: Path) -> Iterator[Found]:
     while pending:
         folder = pending.pop()
         items, rules = _listing(folder)
-        above = f"{folder.name}/" if folder.name else ""
+        prefix = f"{folder.name}/" if folder.name else ""
         for item in items:
-            name = above + item.name
+            name = prefix + item.name
             if rules.ignore(name, directory=_is_directory(item)):
                 continue
-            if problem := _problem(item, folder.lineage):
-                problems.append(problem)
+            try:
+                info = item.stat()
+            except OSError as error:
+                problems.append(_broken(item, error))
                 continue
-            info = item.stat()
             if stat.S_ISDIR(info.st_mode):
-                lineage = (*folder.lineage, _identity(info))
+                identity = (info.st_dev, info.st_ino)
+                if identity in folder.lineage:
+                    problems.append(f"symlink loop {item.path}{_arrow(item)}")
+                    continue
+                lineage = (*folder.lineage, identity)
                 pending.append(_Folder(path=item.path, name=name, rules=rules, lineage=lineage))
-            yield Found(name=name, path=item.path, info=info)
+            elif not stat.S_ISREG(info.st_mode):
+                problems.append(f"{kind_of(info.st_mode)} {item.path}")
+                continue
+            yield Found(name, item.path, info)
     if problems:
         raise _unpackable(problems, root)
 
@@ -121,17 +128,9 @@ def _is_directory(item: os.DirEntry[str]) -> bool:
         return True
 
 
-def _problem(item: os.DirEntry[str], lineage: tuple[tuple[int, int], ...]) -> str | None:
-    try:
-        info = item.stat()
-    except OSError as error:
-        what = {errno.ENOENT: "dangling symlink", errno.ELOOP: "symlink loop"}.get(error.errno or 0, error.strerror)
-        return f"{what} {item.path}{_arrow(item)}"
-    if stat.S_ISREG(info.st_mode):
-        return None
-    if stat.S_ISDIR(info.st_mode):
-        return f"symlink loop {item.path}{_arrow(item)}" if _identity(info) in lineage else None
-    return f"{kind_of(info.st_mode)} {item.path}"
+def _broken(item: os.DirEntry[str], error: OSError) -> str:
+    what = {errno.ENOENT: "dangling symlink", errno.ELOOP: "symlink loop"}.get(error.errno or 0, error.strerror)
+    return f"{what} {item.path}{_arrow(item)}"
 
 
 def _arrow(item: os.DirEntry[str]) -> str:

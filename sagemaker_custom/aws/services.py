@@ -9,6 +9,8 @@ from datetime import datetime, timedelta, timezone
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
+from boto3.exceptions import S3UploadFailedError
+
 from sagemaker_custom.aws.connection import Connection
 from sagemaker_custom.aws.failures import Call
 from sagemaker_custom.errors import AwsError
@@ -313,18 +315,22 @@ class Aws:
         """
         encryption = {"ServerSideEncryption": "aws:kms"} if encrypt or kms_key else {}
         key_id = {"SSEKMSKeyId": kms_key} if kms_key else {}
-        with path.open("rb") as file:
-            # Not upload_file: it turns an error's code into a text.
-            self._connection.ask(
-                self._s3_call("s3:PutObject", bucket, key, expected_owner),
-                lambda: self._s3().upload_fileobj(
-                    file,
+
+        def request() -> None:
+            try:
+                # Not upload_fileobj: of a file object every part that is on its way is kept in memory.
+                self._s3().upload_file(
+                    str(path),
                     bucket,
                     key,
                     ExtraArgs={**encryption, **key_id, **_owned_by(expected_owner)},
                     Callback=task.advance,
-                ),
-            )
+                )
+            except S3UploadFailedError as error:
+                # It has the error's code in its text alone; what it was raised for has it as such.
+                raise error.__context__ or error from None
+
+        self._connection.ask(self._s3_call("s3:PutObject", bucket, key, expected_owner), request)
 
     def list_objects(self, bucket: str, prefix: str) -> tuple[ListedObject, ...]:
         """List the objects of a bucket whose keys begin with ``prefix``.

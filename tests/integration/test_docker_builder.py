@@ -426,7 +426,8 @@ class TestRegistryBuild:
         assert manifest.media_type == DOCKER_MANIFEST
         base_digest = bench.registry.find(plan.base_reference)
         assert found.labels["sagemaker-custom.base-digest"] == base_digest
-        assert not [image for image in client.images.list() if any("staging-" in tag for tag in image.tags)]
+        staging = f"staging-{plan.fingerprint[:12]}"
+        assert not [tag for image in client.api.images() for tag in image["RepoTags"] or () if staging in tag]
 
     def test_two_extended_images_share_the_layers_of_the_base(self, bench, engine, registry, base, open_index, client):
         bench = bench(ClassicRoute(engine), ca_bundle=open_index.ca_bundle)

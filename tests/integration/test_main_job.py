@@ -207,7 +207,7 @@ def test_named_image_of_a_team_is_built_from_its_recipes_and_verified(code, sett
         "schema_version: 1\nname: tabular\nsummary: Trees\nframework: pytorch\nversions: ['2.3']\n"
         "processors: [cpu]\nextras: [lightgbm, onnxruntime]\n"
     )
-    estimator = local_estimator(code, settings, extras=(), image="tabular", catalog=str(images.parent))
+    estimator = local_estimator(code, settings, extras=(), image="tabular", catalog=str(images.parent), build="always")
     uri = estimator.build_image()
     engine = docker.from_env()
     labels = engine.images.get(uri).labels

@@ -25,6 +25,7 @@ from sagemaker_custom.errors import BuildError, ImageMissingError, SourceError
 from sagemaker_custom.oci import DOCKER_MANIFEST
 from sagemaker_custom.own_images import own_image
 from sagemaker_custom.progress import NoProgress
+from sagemaker_custom.sandbox.aws import SandboxAws
 from sagemaker_custom.settings import RegistryEndpoint, Settings
 from sagemaker_custom.spec import AptExtra, PipExtra
 from sagemaker_custom.wiring import Parts
@@ -314,14 +315,14 @@ class TestBaseImage:
         host = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
         storage = tmp_path / "registry"
         storage.mkdir()
-        with running_registry(storage) as registry:
+        with running_registry(storage) as registry, SandboxAws() as aws:
             settings = replace(
                 parts.settings,
                 registry_endpoints=(RegistryEndpoint(pattern=host, url=registry.url),),
                 account="123456789012",
                 region="us-east-1",
             )
-            mapped = _WithoutEcr(settings=settings, progress=_Quiet)
+            mapped = Parts(session=aws.boto_session(), settings=settings, progress=_Quiet)
             plan = mapped.plan_own(own_image(base_image=root, name="copied"))
             assert str(plan.reference).startswith(f"{host}/sagemaker-custom-copied:")
 
@@ -332,19 +333,6 @@ class TestBaseImage:
             assert found.labels["sagemaker-custom.fingerprint"] == plan.fingerprint
             assert mapped.ensure(mapped.plan_own(own_image(base_image=root, name="copied")), policy="never")
             mapped.engine.close()
-
-
-class _WithoutEcr(Parts):
-    """Parts whose registry makes repositories by itself, as that of the tests does."""
-
-    def _ensure_repository(self, reference):
-        pass
-
-    def registry_credentials(self, host):
-        return None
-
-    def _remove_tag(self, reference):
-        self.registry.remove_tag(reference)
 
 
 @pytest.fixture(scope="module")
