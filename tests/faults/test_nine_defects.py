@@ -216,7 +216,7 @@ def test_9_512_mib_are_pushed_in_a_small_part_of_that_memory(tmp_path):
     folder = tmp_path / "registry"
     folder.mkdir()
     with running_registry(folder) as registry:
-        command = [sys.executable, str(Path(__file__).parent / "upload_process.py"), registry.host, str(blob)]
+        command = [sys.executable, str(Path(__file__).parent / "blob_process.py"), registry.host, str(blob)]
         ended = subprocess.run(command, check=True, capture_output=True, text=True, timeout=300)
 
     told = json.loads(ended.stdout)
