@@ -160,7 +160,7 @@ def test_the_buildspec_builds_verifies_labels_and_pushes_one_schema2_manifest(be
     assert labels["sagemaker-custom.fingerprint"] == plan.fingerprint
     assert labels["sagemaker-custom.lock"] == '{"installed":{"tiny":"1.0"},"removed":[]}'
     assert labels["sagemaker-custom.builder"] == "codebuild"
-    assert labels["sagemaker-custom.verified"] == "commands"
+    assert labels["sagemaker-custom.verified"] == "run"
     assert labels["sagemaker-custom.spec"] == plan.labels["sagemaker-custom.spec"]
     assert labels["sagemaker-custom.base-digest"] == bench.registry.find(plan.base_reference.with_tag(base.tag))
     # This registry cannot remove a tag.
