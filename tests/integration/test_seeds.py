@@ -374,7 +374,7 @@ def test_text_classification_in_script_mode(sandbox, session, remove, tmp_path):
         transformers_version="4.46.1",
         pytorch_version="2.3.0",
         py_version="py311",
-        extras=["pip:text-unidecode==1.3"],
+        extras=["pip:einops==0.8.0"],
         hyperparameters={"epochs": 15},
         instance_type="local",
         instance_count=1,

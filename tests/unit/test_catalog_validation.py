@@ -295,11 +295,13 @@ class TestSchemas:
 
     @pytest.mark.parametrize("name", ["partitions", "framework_aliases"])
     def test_shipped_single_documents_fit(self, name):
-        jsonschema.validate(json.loads((DATA / f"{name}.json").read_text("utf-8")), SCHEMAS[name])
+        document = json.loads((DATA / f"{name}.json").read_text("utf-8"))
+        assert [*jsonschema.Draft202012Validator(SCHEMAS[name]).iter_errors(document)] == []
 
     def test_one_name_may_stand_without_its_list(self):
         when = {"framework": "pytorch", "processor": "gpu", "os": "ubuntu"}
-        jsonschema.validate(RECIPE | {"variants": [{"when": when, "pip": {"packages": ["a"]}}]}, SCHEMAS["recipe"])
+        document = RECIPE | {"variants": [{"when": when, "pip": {"packages": ["a"]}}]}
+        assert [*jsonschema.Draft202012Validator(SCHEMAS["recipe"]).iter_errors(document)] == []
 
     def test_editors_are_told_of_unknown_keys(self):
         for name, document in (("recipe", RECIPE), ("named_image", IMAGE), ("framework", framework(ENTRY))):
