@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 from contextlib import ExitStack
-from itertools import chain
+from itertools import chain, product
 from pathlib import Path
 from statistics import median
 
@@ -21,6 +21,7 @@ from results import Row, save
 
 from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.sandbox.registry import LocalRegistry
+from sagemaker_custom.wiring import Parts
 
 STOCK = ImageReference(registry="h.example", repository="pytorch-training", tag="2.3.0-cpu-py311-ubuntu20.04-sagemaker")
 GIGABYTES = (0.2, 1.0, 4.0)
@@ -46,36 +47,41 @@ def wheels(folder: Path, count: int, mark: str) -> list[str]:
     return [f"pip:{name}" for name in names]
 
 
-def measure(folder: Path, bases: LocalRegistry, gigabytes: float, repeats: int) -> dict[int, float]:
-    """Return the seconds for each number of extras, on one base."""
+def ready(folder: Path, gigabytes: float, context: ExitStack) -> Parts:
+    """Return what builds on one base; the base is in the account's registry, and what it has is known."""
+    place = folder / f"{gigabytes}"
+    place.mkdir()
+    bases = context.enter_context(LocalRegistry(place / "aws"))
     publish(bases, gigabytes)
-    taken: dict[int, list[float]] = {count: [] for count in EXTRAS}
+    parts = context.enter_context(account(place, bases)).parts(place / "cache")
+    parts.ensure(plan_for(parts, *wheels(folder / "wheels", 1, f"first_{int(gigabytes * 10)}")), builder="append")
+    return parts
+
+
+def measure(folder: Path, repeats: int) -> dict[float, dict[int, float]]:
+    """Return the seconds for each base and number of extras; the bases take turns, so that all see the same machine."""
+    taken: dict[float, dict[int, list[float]]] = {size: {count: [] for count in EXTRAS} for size in GIGABYTES}
     with ExitStack() as context:
-        place = context.enter_context(account(folder, bases))
-        index = folder / "wheels"
-        parts = place.parts(folder / f"cache-{gigabytes}")
-        first = plan_for(parts, *wheels(index, 1, f"first_{int(gigabytes * 10)}"))
-        parts.ensure(first, builder="append")
-        for repeat in range(repeats):
-            for count in EXTRAS:
-                plan = plan_for(parts, *wheels(index, count, f"{int(gigabytes * 10)}_{repeat}_{count}"))
-                begin = time.perf_counter()
-                parts.ensure(plan, builder="append")
-                taken[count].append(time.perf_counter() - begin)
-    return {count: median(each) for count, each in taken.items()}
+        builds = {size: ready(folder, size, context) for size in GIGABYTES}
+        for repeat, count, size in product(range(repeats), EXTRAS, GIGABYTES):
+            extras = wheels(folder / "wheels", count, f"{int(size * 10)}_{repeat}_{count}")
+            plan = plan_for(builds[size], *extras)
+            begin = time.perf_counter()
+            builds[size].ensure(plan, builder="append")
+            taken[size][count].append(time.perf_counter() - begin)
+    return {size: {count: median(each) for count, each in by_count.items()} for size, by_count in taken.items()}
 
 
 def main() -> None:
     """Measure all of it."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     asked = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="bench-") as name, ExitStack() as context:
+    with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         folder.joinpath("wheels").mkdir()
         os.environ |= {"PIP_FIND_LINKS": str(folder / "wheels"), "PIP_NO_INDEX": "1"}
-        bases = context.enter_context(LocalRegistry(folder / "aws"))
-        seconds = {size: measure(folder, bases, size, asked.repeats) for size in GIGABYTES}
+        seconds = measure(folder, asked.repeats)
     smallest, largest = GIGABYTES[0], GIGABYTES[-1]
     rows = [
         Row(
