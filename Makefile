@@ -52,7 +52,7 @@ $(RUN):
 		echo "no virtual environment can be made: install Python's venv (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
 
 $(VENV)/.installed: $(RUN) setup.cfg pyproject.toml
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[sdk,sandbox,test]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[v2,sandbox,test]'
 	@touch $@
 
 $(VENV)/.installed-lint: $(VENV)/.installed

@@ -52,11 +52,7 @@ __all__ = [
 ]
 
 # Loaded when first used: the SDK takes seconds to import, and the command line does without it.
-_LAZY = {
-    "BuildPlan": "sagemaker_custom.plan",
-    "Settings": "sagemaker_custom.settings",
-    **{name: "sagemaker_custom.sdk_v2" for name in __all__ if name.startswith("Custom")},
-}
+_LAZY = {"BuildPlan": "sagemaker_custom.plan", "Settings": "sagemaker_custom.settings"}
 
 
 def __getattr__(name: str) -> Any:
@@ -64,6 +60,10 @@ def __getattr__(name: str) -> Any:
         return import_module("sagemaker_custom.image_uris")
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
+    if name in __all__:
+        from sagemaker_custom.installed_sdk import adapter
+
+        return getattr(import_module(adapter()), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

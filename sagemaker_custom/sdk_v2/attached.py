@@ -15,7 +15,7 @@ from sagemaker_custom.image_uris import ParsedImage, parse
 from sagemaker_custom.plan import EXTRAS_LABEL, REPLACE_LABEL
 from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.requirements import read_extras_document
-from sagemaker_custom.sdk_v2.dialect import Dialect
+from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.spec import Extra
 from sagemaker_custom.wiring import Parts

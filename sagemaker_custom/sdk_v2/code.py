@@ -15,7 +15,7 @@ from sagemaker.s3 import parse_s3_url, s3_path_join
 from sagemaker.workflow import is_pipeline_variable
 
 from sagemaker_custom.archive import collect
-from sagemaker_custom.sdk_v2.provided import ProvidedImages
+from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.source import SourceBundle, SourceDestination, bundle, stage, upload
 
 _KEY_PREFIX = "sagemaker-custom/source"

@@ -17,15 +17,18 @@ from sagemaker_custom.catalog_sources import Locations
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.image_uris import parse
 from sagemaker_custom.plan import BuildPlan
+from sagemaker_custom.sdk.calls import Call, refuse_misspelt, shown_signature
+from sagemaker_custom.sdk.dialect import Dialect
+from sagemaker_custom.sdk.images import Extras, ImageArguments, Images
+from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
+from sagemaker_custom.sdk.provided import ProvidedImages
+from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES, LOCAL_ROLE
 from sagemaker_custom.sdk_v2.attached import ATTACHED_IMAGE, JobImage, extras_of, is_still_made
-from sagemaker_custom.sdk_v2.calls import Call, read_call, refuse_misspelt, shown_signature
+from sagemaker_custom.sdk_v2.calls import read_call
 from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, check_code, staged, upload_code
-from sagemaker_custom.sdk_v2.dialect import Dialect
-from sagemaker_custom.sdk_v2.images import Extras, ImageArguments, Images
-from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES, LOCAL_ROLE, CustomLocalSession
-from sagemaker_custom.sdk_v2.locks import Locks, OneLock, read_locks
+from sagemaker_custom.sdk_v2.local import CustomLocalSession
 from sagemaker_custom.sdk_v2.model import ExtendedModel
-from sagemaker_custom.sdk_v2.provided import ProvidedImages
+from sagemaker_custom.sdk_v2.rules import SdkV2Rules
 from sagemaker_custom.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -119,6 +122,7 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
                 catalog=catalog,
                 session=given.get("sagemaker_session"),
                 settings=settings,
+                rules=SdkV2Rules(),
                 serving_version=serving_version,
             ),
             "training",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sagemaker.huggingface import HuggingFace, HuggingFaceModel, HuggingFacePredictor
 
-from sagemaker_custom.sdk_v2.dialect import HuggingFaceDialect
+from sagemaker_custom.sdk.dialect import HuggingFaceDialect
 from sagemaker_custom.sdk_v2.estimator import ExtendedEstimator
 from sagemaker_custom.sdk_v2.model import ExtendedModel
 

@@ -12,17 +12,14 @@ from sagemaker.local import LocalSession
 from sagemaker.local.local_session import LocalSagemakerClient
 from sagemaker.workflow.pipeline_context import PipelineSession
 
+from sagemaker_custom.sdk.rules import LOCAL_AUTO
 from sagemaker_custom.sdk_v2.local_client import LocalClient
 from sagemaker_custom.sdk_v2.local_containers import LocalContainer
 from sagemaker_custom.sdk_v2.local_endpoints import LocalRuntimeClient
-from sagemaker_custom.sdk_v2.local_gpu import LOCAL_AUTO, EngineInfo, local_instance_type, require_gpu
+from sagemaker_custom.sdk_v2.local_gpu import EngineInfo, local_instance_type, require_gpu
 from sagemaker_custom.sdk_v2.local_servers import LocalServer, choose_port, host_of
 from sagemaker_custom.sdk_v2.local_services import DEFAULT_SERVING_PORT, LocalOptions
 from sagemaker_custom.wiring import DEFAULT_LOCAL_REGION, Parts
-
-LOCAL_INSTANCE_TYPES = ("local", "local_gpu", LOCAL_AUTO)
-LOCAL_ROLE = "arn:aws:iam::000000000000:role/local"
-"""For local mode, where nobody assumes a role but the SDK wants one."""
 
 _NO_BUCKET = "no-aws-credentials"
 

@@ -8,9 +8,6 @@ from typing import Any, Protocol
 
 from sagemaker_custom.errors import EngineUnavailableError
 
-LOCAL_AUTO = "local_auto"
-"""Instance type that :func:`local_instance_type` answers."""
-
 _HOOK = "nvidia-container-runtime-hook"
 _ANY_GPU: Mapping[str, Any] = {"count": "all", "capabilities": ["gpu"]}
 _ANY_CDI_GPU: Mapping[str, Any] = {"driver": "cdi", "device_ids": ["nvidia.com/gpu=all"]}

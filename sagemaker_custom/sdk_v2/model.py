@@ -13,13 +13,16 @@ from typing_extensions import Self
 from sagemaker_custom.catalog_sources import Locations
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.plan import BuildPlan
-from sagemaker_custom.sdk_v2.calls import read_call, shown_signature
+from sagemaker_custom.sdk.calls import shown_signature
+from sagemaker_custom.sdk.dialect import Dialect
+from sagemaker_custom.sdk.images import Extras, ImageArguments, Images
+from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
+from sagemaker_custom.sdk.provided import ProvidedImages
+from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES, LOCAL_ROLE
+from sagemaker_custom.sdk_v2.calls import read_call
 from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, is_local_folder, staged
-from sagemaker_custom.sdk_v2.dialect import Dialect
-from sagemaker_custom.sdk_v2.images import Extras, ImageArguments, Images
-from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES, LOCAL_ROLE, CustomLocalSession
-from sagemaker_custom.sdk_v2.locks import Locks, OneLock, read_locks
-from sagemaker_custom.sdk_v2.provided import ProvidedImages
+from sagemaker_custom.sdk_v2.local import CustomLocalSession
+from sagemaker_custom.sdk_v2.rules import SdkV2Rules
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.source import SourceBundle
 
@@ -96,6 +99,7 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
                 catalog=catalog,
                 session=given.get("sagemaker_session"),
                 settings=settings,
+                rules=SdkV2Rules(),
             ),
             "inference",
         )

@@ -6,7 +6,7 @@ from typing import Any
 
 from sagemaker.mxnet import MXNet, MXNetModel, MXNetPredictor
 
-from sagemaker_custom.sdk_v2.dialect import Dialect
+from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.sdk_v2.estimator import ExtendedEstimator
 from sagemaker_custom.sdk_v2.model import ExtendedModel
 

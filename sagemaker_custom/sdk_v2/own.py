@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 from sagemaker.deserializers import JSONDeserializer
 from sagemaker.estimator import Framework
@@ -15,108 +13,13 @@ from sagemaker.serializers import JSONSerializer
 from sagemaker.vpc_utils import VPC_CONFIG_DEFAULT
 
 from sagemaker_custom.catalog_sources import Locations
-from sagemaker_custom.errors import UsageError
-from sagemaker_custom.image_uris import check_scope
-from sagemaker_custom.own_images import OwnImage, own_image
-from sagemaker_custom.plan import BuildPlan
-from sagemaker_custom.requirements import read_extras
+from sagemaker_custom.sdk.images import Extras
+from sagemaker_custom.sdk.own import BuildArguments, FilePath, OwnImages, given_own_image
 from sagemaker_custom.sdk_v2.calls import read_call
 from sagemaker_custom.sdk_v2.estimator import ExtendedEstimator, use_local_session, with_resource_config
-from sagemaker_custom.sdk_v2.images import Extras
 from sagemaker_custom.sdk_v2.model import ExtendedModel, ServesByUri
-from sagemaker_custom.sdk_v2.provided import ProvidedImages
+from sagemaker_custom.sdk_v2.rules import SdkV2Rules
 from sagemaker_custom.settings import Settings
-from sagemaker_custom.spec import normalise_replace
-from sagemaker_custom.wheels.lock import Lock
-from sagemaker_custom.wiring import Parts
-
-_Path: TypeAlias = str | os.PathLike[str]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BuildArguments:
-    """How images are built, as every class here takes it."""
-
-    extras: Extras = ()
-    replace: Sequence[str] | str = ()
-    build: str = "if-missing"
-    builder: str = "auto"
-    catalog: Locations = ()
-    settings: Settings | None = None
-
-
-class OwnImages(ProvidedImages):
-    """The images of an estimator or model with images of the user's own.
-
-    Args:
-        training: ``None`` for a model, which does not train.
-        serving: Of endpoints and batch transforms; ``None`` where the user gives one when it is deployed.
-        arguments: As the user gave them.
-        session: The SDK's, where one was given.
-    """
-
-    def __init__(
-        self, training: OwnImage | None, serving: OwnImage | None, arguments: BuildArguments, session: Any
-    ) -> None:
-        super().__init__(
-            build=arguments.build,
-            builder=arguments.builder,
-            settings=arguments.settings,
-            catalog=arguments.catalog,
-            session=session,
-        )
-        self._own = {"training": training, "inference": serving}
-        self._extras = read_extras(arguments.extras)
-        self._replaces = normalise_replace(arguments.replace)
-
-    @property
-    def extends(self) -> bool:
-        """Whether anything is added."""
-        return bool(self._extras)
-
-    @property
-    def base_job_name(self) -> str:
-        """The last part of the repository's name."""
-        name = next(own.name for own in self._own.values() if own)
-        return f"{self._settings.repository_prefix.rpartition('/')[2]}-{name}"
-
-    def provide(
-        self,
-        image_scope: str,
-        instance_type: Any,
-        session: Any,
-        region: str | None = None,
-        *,
-        policy: str | None = None,
-        lock: Lock | None = None,
-    ) -> str:
-        """Make sure that the image exists; its folder may have been edited since it was last read."""
-        before, self._plans = self._plans, {}
-        key = self._key(image_scope, instance_type, session, region)
-        if key in before and before[key].reference != self._plan(key, session).reference:
-            self._provided.pop(key, None)
-        return super().provide(image_scope, instance_type, session, region, policy=policy, lock=lock)
-
-    def _question(self, image_scope: str, instance_type: str | None) -> tuple[str, str | None]:
-        return image_scope, instance_type
-
-    def _answer(self, question: tuple[str, str | None], *, parts: Parts, region: str | None, local: bool) -> BuildPlan:
-        image_scope, instance_type = question
-        own = self._own[image_scope]
-        if own is None:
-            raise UsageError(
-                f"there is no image for {image_scope}",
-                hint="give image_uri=, or an estimator with base_image= or dockerfile=",
-            )
-        return parts.plan_own(
-            own,
-            image_scope=check_scope(image_scope),
-            instance_type=instance_type,
-            extras=self._extras,
-            replaces=self._replaces,
-            local=local,
-            region=region,
-        )
 
 
 class CustomPredictor(Predictor):  # type: ignore[misc]  # the SDK has no types
@@ -178,7 +81,7 @@ class OwnModel(ExtendedModel, ServesByUri):
         self,
         *args: Any,
         base_image: str | None = None,
-        dockerfile: _Path | None = None,
+        dockerfile: FilePath | None = None,
         build_args: Mapping[str, str] | None = None,
         target: str | None = None,
         repository_name: str | None = None,
@@ -193,7 +96,7 @@ class OwnModel(ExtendedModel, ServesByUri):
         **kwargs: Any,
     ) -> None:
         given = read_call(super(ExtendedModel, self).__init__, args, kwargs).given
-        serving = _own(
+        serving = given_own_image(
             given.get("image_uri"),
             base_image=base_image,
             dockerfile=dockerfile,
@@ -205,7 +108,13 @@ class OwnModel(ExtendedModel, ServesByUri):
             extras=extras,
         )
         arguments = BuildArguments(
-            extras=extras, replace=replace, build=build, builder=builder, catalog=catalog, settings=settings
+            extras=extras,
+            replace=replace,
+            build=build,
+            builder=builder,
+            catalog=catalog,
+            settings=settings,
+            rules=SdkV2Rules(),
         )
         self._images = OwnImages(None, serving, arguments, given.get("sagemaker_session"))
         given.setdefault("predictor_cls", self._predictor_class)
@@ -270,14 +179,14 @@ class CustomFramework(ExtendedEstimator):
         image_uri: Any = None,
         *,
         base_image: str | None = None,
-        dockerfile: _Path | None = None,
+        dockerfile: FilePath | None = None,
         build_args: Mapping[str, str] | None = None,
         target: str | None = None,
         repository_name: str | None = None,
         toolkit: str = "none",
         python: str = "python3",
         serving_base_image: str | None = None,
-        serving_dockerfile: _Path | None = None,
+        serving_dockerfile: FilePath | None = None,
         extras: Extras = (),
         replace: Sequence[str] | str = (),
         build: str = "if-missing",
@@ -297,12 +206,18 @@ class CustomFramework(ExtendedEstimator):
             "python": python,
             "extras": extras,
         }
-        training = _own(given.get("image_uri"), base_image=base_image, dockerfile=dockerfile, **shared)
+        training = given_own_image(given.get("image_uri"), base_image=base_image, dockerfile=dockerfile, **shared)
         serving = training
         if serving_base_image is not None or serving_dockerfile is not None:
-            serving = _own(None, base_image=serving_base_image, dockerfile=serving_dockerfile, **shared)
+            serving = given_own_image(None, base_image=serving_base_image, dockerfile=serving_dockerfile, **shared)
         arguments = BuildArguments(
-            extras=extras, replace=replace, build=build, builder=builder, catalog=catalog, settings=settings
+            extras=extras,
+            replace=replace,
+            build=build,
+            builder=builder,
+            catalog=catalog,
+            settings=settings,
+            rules=SdkV2Rules(),
         )
         self._images = OwnImages(training, serving, arguments, given.get("sagemaker_session"))
         use_local_session(given)
@@ -366,17 +281,3 @@ class CustomFramework(ExtendedEstimator):
         # The job's image is used as it is, and every other framework's rules do not concern it.
         prepare = Framework._prepare_init_params_from_job_description.__func__  # noqa: SLF001
         return dict(prepare(cls, with_resource_config(job_details), model_channel_name))
-
-
-def _own(image_uri: Any, *, base_image: str | None, dockerfile: _Path | None, **more: Any) -> OwnImage | None:
-    """Return the image to plan; ``None`` where one is given that is used untouched."""
-    extras = more.pop("extras")
-    if image_uri is None:
-        return own_image(base_image=base_image, dockerfile=dockerfile, **more)
-    for name, value in (("base_image", base_image), ("dockerfile", dockerfile), ("extras", extras)):
-        if value:
-            raise UsageError(
-                f"{name}={value!r} does not go with image_uri={image_uri!r}, which is used untouched",
-                hint="name the image as base_image= to have something added to it",
-            )
-    return None

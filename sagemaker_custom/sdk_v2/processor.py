@@ -20,13 +20,13 @@ from sagemaker.xgboost.processing import XGBoostProcessor
 
 from sagemaker_custom.archive import write_tar_gz
 from sagemaker_custom.catalog_sources import Locations
+from sagemaker_custom.sdk.images import Extras
+from sagemaker_custom.sdk.locks import Locks
 from sagemaker_custom.sdk_v2.calls import read_call
 from sagemaker_custom.sdk_v2.code import Workspace
 from sagemaker_custom.sdk_v2.estimator import use_local_session
 from sagemaker_custom.sdk_v2.huggingface import CustomHuggingFace
-from sagemaker_custom.sdk_v2.images import Extras
 from sagemaker_custom.sdk_v2.local import CustomLocalSession
-from sagemaker_custom.sdk_v2.locks import Locks
 from sagemaker_custom.sdk_v2.mxnet import CustomMXNet
 from sagemaker_custom.sdk_v2.pytorch import CustomPyTorch
 from sagemaker_custom.sdk_v2.tensorflow import CustomTensorFlow

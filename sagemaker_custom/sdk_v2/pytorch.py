@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sagemaker.pytorch import PyTorch, PyTorchModel, PyTorchPredictor
 
-from sagemaker_custom.sdk_v2.dialect import Dialect
+from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.sdk_v2.estimator import ExtendedEstimator
 from sagemaker_custom.sdk_v2.model import ExtendedModel
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from sagemaker.rl import RLEstimator
 
-from sagemaker_custom.sdk_v2.dialect import RLDialect
+from sagemaker_custom.sdk.dialect import RLDialect
+from sagemaker_custom.sdk.images import Images
 from sagemaker_custom.sdk_v2.estimator import ExtendedEstimator
-from sagemaker_custom.sdk_v2.images import Images
 from sagemaker_custom.sdk_v2.mxnet import CustomMXNetModel
 from sagemaker_custom.sdk_v2.tensorflow import CustomTensorFlowModel
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sagemaker.sklearn import SKLearn, SKLearnModel, SKLearnPredictor
 
-from sagemaker_custom.sdk_v2.dialect import Python3Dialect
+from sagemaker_custom.sdk.dialect import Python3Dialect
 from sagemaker_custom.sdk_v2.estimator import ExtendedEstimator
 from sagemaker_custom.sdk_v2.model import ExtendedModel
 

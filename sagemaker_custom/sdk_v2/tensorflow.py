@@ -7,7 +7,7 @@ from typing import Any
 from sagemaker.tensorflow import TensorFlow, TensorFlowModel, TensorFlowPredictor
 
 from sagemaker_custom.errors import UsageError
-from sagemaker_custom.sdk_v2.dialect import Dialect
+from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.sdk_v2.estimator import ExtendedEstimator
 from sagemaker_custom.sdk_v2.model import ExtendedModel
 

@@ -26,8 +26,9 @@ from sagemaker.utils import repack_model
 
 from sagemaker_custom import CustomLocalSession
 from sagemaker_custom.errors import EngineUnavailableError, InterruptedRunError, LocalContainerError
+from sagemaker_custom.sdk.rules import LOCAL_ROLE
 from sagemaker_custom.sdk_v2.compose import ComposeProject
-from sagemaker_custom.sdk_v2.local import LOCAL_ROLE, MachineEngine
+from sagemaker_custom.sdk_v2.local import MachineEngine
 from sagemaker_custom.sdk_v2.local_folders import remove_folder
 
 SECRET = "s3cret-k3y"

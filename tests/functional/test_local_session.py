@@ -15,7 +15,7 @@ from sagemaker.workflow.pipeline_context import LocalPipelineSession
 
 from sagemaker_custom import CustomLocalSession, CustomPyTorch, CustomPyTorchModel
 from sagemaker_custom.errors import SourceError
-from sagemaker_custom.sdk_v2.local import LOCAL_ROLE
+from sagemaker_custom.sdk.rules import LOCAL_ROLE
 
 
 @pytest.fixture

@@ -25,7 +25,7 @@ from sagemaker_custom.errors import LocalContainerError, UsageError
 from sagemaker_custom.progress import NoProgress
 from sagemaker_custom.sandbox.frameworks import PYTORCH_TRAINING
 from sagemaker_custom.sandbox.stand_ins import StandIns
-from sagemaker_custom.sdk_v2.local import LOCAL_ROLE
+from sagemaker_custom.sdk.rules import LOCAL_ROLE
 from sagemaker_custom.settings import Settings
 
 pytestmark = pytest.mark.docker

@@ -8,7 +8,7 @@ from typing import Any
 from sagemaker_custom.catalog import BaseImage
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.image_uris import ParsedImage
-from sagemaker_custom.sdk_v2.calls import Call
+from sagemaker_custom.sdk.calls import Call
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

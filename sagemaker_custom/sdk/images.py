@@ -16,8 +16,9 @@ from sagemaker_custom.errors import ImageNotInCatalogError, UsageError
 from sagemaker_custom.image_uris import check_scope, image_spec
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.resolve import resolve
-from sagemaker_custom.sdk_v2.locks import Locks, read_locks
-from sagemaker_custom.sdk_v2.provided import ProvidedImages, plain
+from sagemaker_custom.sdk.locks import Locks, read_locks
+from sagemaker_custom.sdk.provided import ProvidedImages
+from sagemaker_custom.sdk.rules import SdkRules
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.spec import Extra, ImageSpec, Processor, with_scope
 from sagemaker_custom.wiring import Parts
@@ -50,6 +51,7 @@ class ImageArguments:
     build: str
     builder: str
     settings: Settings | None
+    rules: SdkRules
     serving_version: str | None = None
     """Of an estimator; default: the settings'."""
     image: str | None = None
@@ -79,6 +81,7 @@ class Images(ProvidedImages):
             settings=arguments.settings,
             catalog=arguments.catalog,
             session=arguments.session,
+            rules=arguments.rules,
             locks=read_locks(arguments.lock, image_scope),
         )
         _check_given_image(arguments)
@@ -113,7 +116,7 @@ class Images(ProvidedImages):
         Raises:
             ImageNotInCatalogError: It has not; names the nearest.
         """
-        asked = self._for(self._scope, plain(instance_type))
+        asked = self._for(self._scope, self._rules.instance_type(instance_type, None))
         if instance_type is None and self._scope == "inference":
             asked = self._that_exists(asked)
         self._catalog = self._known.catalog_for(asked)

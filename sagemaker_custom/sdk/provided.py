@@ -8,15 +8,12 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from sagemaker.workflow import is_pipeline_variable
-from sagemaker.workflow.pipeline_context import PipelineSession
-
 from sagemaker_custom.builders.choice import check_builder
 from sagemaker_custom.catalog_sources import Locations
 from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.provision import check_policy
 from sagemaker_custom.reference import ImageReference
-from sagemaker_custom.sdk_v2.local import LOCAL_INSTANCE_TYPES, CustomLocalSession
+from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES, SdkRules
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.wheels.lock import Lock
 from sagemaker_custom.wiring import Parts
@@ -37,6 +34,7 @@ class ProvidedImages(ABC):
         catalog: Further catalogs.
         session: The SDK's, where one was given: it reads catalogs of S3.
         locks: Scope → what to install.
+        rules: Of the SDK that asks.
 
     Raises:
         UsageError: Policy or builder does not exist.
@@ -48,10 +46,12 @@ class ProvidedImages(ABC):
         build: str,
         builder: str,
         settings: Settings | None,
+        rules: SdkRules,
         catalog: Locations = (),
         session: Any = None,
         locks: Mapping[str, Lock] | None = None,
     ) -> None:
+        self._rules = rules
         self.policy = check_policy(build)
         check_builder(builder)
         self._builder = builder
@@ -117,7 +117,7 @@ class ProvidedImages(ABC):
             lock: Default: the one that the user gave for the scope, if any.
         """
         key = self._key(image_scope, instance_type, session, region)
-        if policy is None and isinstance(session, PipelineSession):
+        if policy is None and self._rules.is_pipeline(session):
             return str(self._plan(key, session).reference)
         # Whether an image is there is asked each time; only a fresh build is not repeated (ADR 0007).
         if policy is not None or self.policy != "always" or key not in self._provided:
@@ -134,7 +134,7 @@ class ProvidedImages(ABC):
 
         Some calls of the SDK resolve first, and forget the instance type that it was for.
         """
-        if isinstance(session, PipelineSession) or image_uri in self._provided.values():
+        if self._rules.is_pipeline(session) or image_uri in self._provided.values():
             return
         for key, plan in tuple(self._plans.items()):
             if str(plan.reference) == image_uri:
@@ -164,9 +164,7 @@ class ProvidedImages(ABC):
 
     def _key(self, image_scope: str, instance_type: Any, session: Any, region: str | None) -> _Key:
         self.parts(session)
-        instance_type = plain(instance_type)
-        if isinstance(session, CustomLocalSession):
-            instance_type = session.which(instance_type)
+        instance_type = self._rules.instance_type(instance_type, session)
         region = region or (session.boto_region_name if session else None)
         return self._question(image_scope, instance_type), region, instance_type in LOCAL_INSTANCE_TYPES
 
@@ -178,8 +176,3 @@ class ProvidedImages(ABC):
             for warning in plan.warnings:
                 logger.warning("%s", warning)
         return self._plans[key]
-
-
-def plain(instance_type: Any) -> Any:
-    """Return a pipeline parameter's default value, as the SDK does when it picks an image."""
-    return getattr(instance_type, "default_value", None) if is_pipeline_variable(instance_type) else instance_type

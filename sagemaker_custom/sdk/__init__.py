@@ -1,0 +1,1 @@
+"""What the adapters of SDK v2 and v3 share: arguments of a constructor → images, without either SDK."""
