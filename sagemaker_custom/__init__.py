@@ -49,10 +49,20 @@ __all__ = [
     "Settings",
     "__version__",
     "image_uris",
+    "inference_image",
+    "remote_image",
+    "source_code",
+    "training_image",
 ]
 
 # Loaded when first used: the SDK takes seconds to import, and the command line does without it.
-_LAZY = {"BuildPlan": "sagemaker_custom.plan", "Settings": "sagemaker_custom.settings"}
+_LAZY = {
+    "BuildPlan": "sagemaker_custom.plan",
+    "Settings": "sagemaker_custom.settings",
+    "inference_image": "sagemaker_custom.sdk.functions",
+    "remote_image": "sagemaker_custom.sdk.functions",
+    "training_image": "sagemaker_custom.sdk.functions",
+}
 
 
 def __getattr__(name: str) -> Any:

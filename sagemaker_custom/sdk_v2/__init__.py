@@ -2,6 +2,11 @@
 
 # ruff: noqa: F401  # sagemaker_custom.__all__ is the one list of names, and takes them from here
 
+from __future__ import annotations
+
+from typing import Any
+
+from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v2.chainer import CustomChainer, CustomChainerModel, CustomChainerPredictor
 from sagemaker_custom.sdk_v2.huggingface import CustomHuggingFace, CustomHuggingFaceModel, CustomHuggingFacePredictor
 from sagemaker_custom.sdk_v2.local import CustomLocalSession
@@ -25,3 +30,12 @@ from sagemaker_custom.sdk_v2.xgboost import CustomXGBoost, CustomXGBoostModel, C
 
 # Every class of ours, for the SDK warns of each subclass of its own by name.
 repair_sdk([name for name in globals() if name.startswith("Custom")])
+
+
+def __getattr__(name: str) -> Any:
+    if name == "source_code":
+        raise UsageError(
+            "source_code() makes an argument of the SDK v3's classes",
+            hint="give entry_point= and source_dir= to an estimator, which packs them, or install the SDK v3",
+        )
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,11 +13,12 @@ from sagemaker.local.local_session import LocalSagemakerClient
 from sagemaker.workflow.pipeline_context import PipelineSession
 
 from sagemaker_custom.sdk.rules import LOCAL_AUTO
+from sagemaker_custom.sdk.serving import EngineInfo, choose_port, host_of
 from sagemaker_custom.sdk_v2.local_client import LocalClient
 from sagemaker_custom.sdk_v2.local_containers import LocalContainer
 from sagemaker_custom.sdk_v2.local_endpoints import LocalRuntimeClient
-from sagemaker_custom.sdk_v2.local_gpu import EngineInfo, local_instance_type, require_gpu
-from sagemaker_custom.sdk_v2.local_servers import LocalServer, choose_port, host_of
+from sagemaker_custom.sdk_v2.local_gpu import local_instance_type, require_gpu
+from sagemaker_custom.sdk_v2.local_servers import LocalServer
 from sagemaker_custom.sdk_v2.local_services import DEFAULT_SERVING_PORT, LocalOptions
 from sagemaker_custom.wiring import DEFAULT_LOCAL_REGION, Parts
 

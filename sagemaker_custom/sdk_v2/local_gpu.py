@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 from sagemaker_custom.errors import EngineUnavailableError
+from sagemaker_custom.sdk.serving import EngineInfo
 
 _HOOK = "nvidia-container-runtime-hook"
 _ANY_GPU: Mapping[str, Any] = {"count": "all", "capabilities": ["gpu"]}
 _ANY_CDI_GPU: Mapping[str, Any] = {"driver": "cdi", "device_ids": ["nvidia.com/gpu=all"]}
-
-
-class EngineInfo(Protocol):
-    """What is asked of a Docker Engine."""
-
-    @property
-    def address(self) -> str:
-        """URL of the engine, as ``DOCKER_HOST`` has it."""
-
-    def info(self) -> dict[str, object]:
-        """Return what ``docker info`` has."""
 
 
 def local_instance_type(engine: EngineInfo, *, which: Callable[[str], str | None] = shutil.which) -> str:

@@ -10,14 +10,21 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from registry_process import running_registry
-from sagemaker.session import Session
 
+from sagemaker_custom.installed_sdk import adapter
 from sagemaker_custom.oci import DOCKER_CONFIG, DOCKER_MANIFEST
 from sagemaker_custom.reference import digest_of
 from sagemaker_custom.registry import Manifest
 from sagemaker_custom.sandbox.aws import SandboxAws
 from sagemaker_custom.settings import RegistryEndpoint, Settings
 from sagemaker_custom.wiring import Parts
+
+if adapter().endswith("v2"):
+    from sagemaker.session import Session
+else:
+    from sagemaker.core.helper.session_helper import Session
+
+_QUIET = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}
 
 
 class Cloud:
@@ -55,7 +62,7 @@ class Cloud:
         self._registry.close()
 
     def new_session(self, **arguments):
-        return Session(boto_session=self.boto_session, **arguments)
+        return Session(**{"boto_session": self.boto_session, "sagemaker_config": _QUIET, **arguments})
 
     @property
     def s3(self):

@@ -1,0 +1,162 @@
+"""The classes of each framework, with images that are extended on demand, over the SDK v3."""
+
+from __future__ import annotations
+
+from sagemaker_custom.sdk.dialect import Dialect, HuggingFaceDialect, Python3Dialect
+from sagemaker_custom.sdk_v3 import predictor as predictors
+from sagemaker_custom.sdk_v3.estimator import ExtendedEstimator
+from sagemaker_custom.sdk_v3.model import ExtendedModel
+
+_COMMON = ("framework_version", "py_version")
+_HUGGING_FACE = ("transformers_version", "tensorflow_version", "pytorch_version", "py_version")
+_BY_PLACE = ("entry_point", *_COMMON, "source_dir", "hyperparameters", "image_uri")
+_MODEL_BY_PLACE = ("model_data", "role", "entry_point", *_COMMON, "image_uri", "predictor_cls", "model_server_workers")
+
+_PYTORCH = Dialect(framework="pytorch")
+_TENSORFLOW = Dialect(framework="tensorflow", serves_any_python=True)
+_SKLEARN = Python3Dialect(framework="sklearn")
+_XGBOOST = Python3Dialect(framework="xgboost")
+_HUGGINGFACE = HuggingFaceDialect(framework="huggingface")
+_MXNET = Dialect(framework="mxnet")
+_CHAINER = Dialect(framework="chainer")
+
+
+class CustomPyTorchModel(ExtendedModel):
+    """A PyTorch model, with a few packages more in its image."""
+
+    _dialect = _PYTORCH
+    _predictor_class = predictors.CustomPyTorchPredictor
+    _order = _MODEL_BY_PLACE
+    _named = _COMMON
+
+
+class CustomPyTorch(ExtendedEstimator):
+    """Trains PyTorch models, with a few packages more in the images."""
+
+    _dialect = _PYTORCH
+    _model_class = CustomPyTorchModel
+    _order = (*_BY_PLACE, "distribution", "compiler_config", "training_recipe", "recipe_overrides")
+    _named = _COMMON
+
+
+class CustomTensorFlowModel(ExtendedModel):
+    """A TensorFlow model, with a few packages more in its image."""
+
+    _dialect = Dialect(framework="tensorflow", python=None)
+    _predictor_class = predictors.CustomTensorFlowPredictor
+    _order = ("model_data", "role", "entry_point", "image_uri", "framework_version")
+    _named = _COMMON
+
+
+class CustomTensorFlow(ExtendedEstimator):
+    """Trains TensorFlow models, with a few packages more in the images."""
+
+    _dialect = _TENSORFLOW
+    _model_class = CustomTensorFlowModel
+    _order = ("py_version", "framework_version", "model_dir", "image_uri", "distribution", "compiler_config")
+    _named = _COMMON
+
+
+class CustomHuggingFaceModel(ExtendedModel):
+    """A Hugging Face model, with a few packages more in its image."""
+
+    _dialect = _HUGGINGFACE
+    _predictor_class = predictors.CustomHuggingFacePredictor
+    _order = ("role", "model_data", "entry_point", *_HUGGING_FACE, "image_uri", "predictor_cls", "model_server_workers")
+    _named = _HUGGING_FACE
+
+
+class CustomHuggingFace(ExtendedEstimator):
+    """Trains Hugging Face models, with a few packages more in the images."""
+
+    _dialect = _HUGGINGFACE
+    _model_class = CustomHuggingFaceModel
+    _order = (
+        *("py_version", "entry_point", "transformers_version", "tensorflow_version", "pytorch_version"),
+        *("source_dir", "hyperparameters", "image_uri", "distribution", "compiler_config"),
+    )
+    _named = _HUGGING_FACE
+
+
+class CustomSKLearnModel(ExtendedModel):
+    """A scikit-learn model, with a few packages more in its image."""
+
+    _dialect = _SKLEARN
+    _predictor_class = predictors.CustomSKLearnPredictor
+    _order = _MODEL_BY_PLACE
+    _named = _COMMON
+
+
+class CustomSKLearn(ExtendedEstimator):
+    """Trains scikit-learn models, with a few packages more in the images."""
+
+    _dialect = _SKLEARN
+    _model_class = CustomSKLearnModel
+    _order = (*_BY_PLACE, "image_uri_region")
+    _named = _COMMON
+
+
+class CustomXGBoostModel(ExtendedModel):
+    """An XGBoost model, with a few packages more in its image."""
+
+    _dialect = _XGBOOST
+    _predictor_class = predictors.CustomXGBoostPredictor
+    _order = ("model_data", "role", "entry_point", "framework_version", "image_uri", "py_version", "predictor_cls")
+    _named = _COMMON
+
+
+class CustomXGBoost(ExtendedEstimator):
+    """Trains XGBoost models, with a few packages more in the images."""
+
+    _dialect = _XGBOOST
+    _model_class = CustomXGBoostModel
+    _order = (
+        *("entry_point", "framework_version", "source_dir", "hyperparameters", "py_version"),
+        *("image_uri", "image_uri_region"),
+    )
+    _named = _COMMON
+
+
+class CustomMXNetModel(ExtendedModel):
+    """An MXNet model, with a few packages more in its image."""
+
+    _dialect = _MXNET
+    _predictor_class = predictors.CustomMXNetPredictor
+    _order = _MODEL_BY_PLACE
+    _named = _COMMON
+
+
+class CustomMXNet(ExtendedEstimator):
+    """Trains MXNet models, with a few packages more in the images."""
+
+    _dialect = _MXNET
+    _model_class = CustomMXNetModel
+    _order = (*_BY_PLACE, "distribution")
+    _named = _COMMON
+
+
+class CustomChainerModel(ExtendedModel):
+    """A Chainer model, with a few packages more in its image."""
+
+    _dialect = _CHAINER
+    _predictor_class = predictors.CustomChainerPredictor
+    _order = _MODEL_BY_PLACE
+    _named = _COMMON
+
+
+class CustomChainer(ExtendedEstimator):
+    """Trains Chainer models, with a few packages more in the images."""
+
+    _dialect = _CHAINER
+    _model_class = CustomChainerModel
+    _order = ("entry_point", "source_dir", "hyperparameters", "framework_version", "py_version", "image_uri")
+    _named = _COMMON
+
+
+class CustomSparkMLModel(ExtendedModel):
+    """A model of SparkML, with a few packages more in its image."""
+
+    _dialect = Dialect(framework="sparkml-serving", version="spark_version", python=None)
+    _predictor_class = predictors.CustomSparkMLPredictor
+    _order = ("model_data", "role", "spark_version")
+    _named = ("spark_version",)
