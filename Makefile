@@ -2,23 +2,31 @@
 # on Debian and Ubuntu, as root, it is installed and started.
 
 PYTHON ?= python3
-VENV := .venv
+# Which line of the SageMaker SDK: 2, or 3, which has an environment of its own.
+SDK ?= v2
+VENV := $(if $(filter v3 3,$(SDK)),.venv-v3,.venv)
 RUN := $(VENV)/bin/python
 ARGS ?=
 # Several tests at a time, but one at a time of those that share the Docker Engine (tests/conftest.py).
 AT_ONCE := -n auto --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test heavy unit lint bench engine clean
+.PHONY: help demo test test-v3 heavy unit lint bench engine clean
+# What an ordinary user writes, the same on both lines of the SDK, and what is there for the third one alone.
+ON_V3 := tests/functional/test_both_sdks.py tests/functional/test_sdk_v3.py
 
 help: ## list what can be made
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
 
 demo: $(VENV)/.installed engine ## the main job in a sandbox: build, train, serve, "deploy"
 	SAGEMAKER_SUPPRESS_V2_WARNING=1 $(RUN) examples/digits/demo.py $(ARGS)
 
 test: $(VENV)/.installed engine ## all tests but the heavy ones, integration included (ARGS are handed to pytest)
 	$(RUN) -m pytest -m "not heavy" $(AT_ONCE) $(ARGS)
+
+test-v3: ## the same user's code on the SDK v3, in an environment of its own
+	$(MAKE) SDK=v3 .venv-v3/.installed
+	.venv-v3/bin/python -m pytest $(AT_ONCE) $(ON_V3) $(ARGS)
 
 heavy: $(VENV)/.installed engine ## the frameworks in their stand-ins: 2 GB more of images, minutes the first time
 	$(RUN) -m pytest -m heavy $(ARGS)
@@ -43,7 +51,7 @@ engine: $(VENV)/.installed
 	@$(RUN) -m sagemaker_custom.sandbox.engine
 
 clean: ## remove the environment and what tools leave behind
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-v3 build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUN):
@@ -52,7 +60,7 @@ $(RUN):
 		echo "no virtual environment can be made: install Python's venv (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
 
 $(VENV)/.installed: $(RUN) setup.cfg pyproject.toml
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[v2,sandbox,test]'
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[$(if $(filter .venv-v3,$(VENV)),v3,v2),sandbox,test]'
 	@touch $@
 
 $(VENV)/.installed-lint: $(VENV)/.installed

@@ -20,14 +20,21 @@ import docker
 import numpy as np
 from rich.console import Console
 from rich.table import Table
-from sagemaker.deserializers import JSONDeserializer
-from sagemaker.session import Session
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from sagemaker_custom import CustomLocalSession, CustomPyTorch
+from sagemaker_custom.installed_sdk import adapter
 from sagemaker_custom.progress import terminal_progress
 from sagemaker_custom.sandbox import Sandbox
+
+# The one thing that differs between the two lines of the SDK: where its own names are.
+if adapter().endswith("v2"):
+    from sagemaker.deserializers import JSONDeserializer
+    from sagemaker.session import Session
+else:
+    from sagemaker.core.deserializers import JSONDeserializer
+    from sagemaker.core.helper.session_helper import Session
 
 CODE = Path(__file__).parent / "code"
 LEAST_ACCURACY = 0.95

@@ -70,6 +70,8 @@ class SandboxAws:
             "AWS_DEFAULT_REGION": region,
             "AWS_REGION": region,
             "AWS_EC2_METADATA_DISABLED": "true",
+            # The SDK v3 would ask IAM what a role may do, which moto cannot tell.
+            "SAGEMAKER_VALIDATE_ROLE": "false",
         }
 
     def boto_session(self, region: str = "us-east-1") -> boto3.Session:
@@ -82,6 +84,7 @@ class SandboxAws:
         # A proxy of the environment would not find a loopback address; {} is botocore's "no proxy at all".
         session.set_default_client_config(Config(proxies={}))
         session.register("before-send", self._redirect)
+        session.register("after-call.sagemaker", _without_empty_members)
         return boto3.Session(
             aws_access_key_id=_KEY_ID,
             aws_secret_access_key=_SECRET,
@@ -95,3 +98,10 @@ class SandboxAws:
         # moto finds the bucket of s3's virtual-host style in the Host header, so the asked host has to stay there.
         request.headers["Host"] = asked.netloc
         request.url = urlunsplit((here.scheme, here.netloc, asked.path, asked.query, asked.fragment))
+
+
+def _without_empty_members(**event: Any) -> None:
+    """Leave out what AWS leaves out: the SDK v3 refuses a network, or a capture of data, that has no members."""
+    parsed: dict[str, Any] = event["parsed"]
+    for name in [name for name, value in parsed.items() if value == {}]:
+        del parsed[name]

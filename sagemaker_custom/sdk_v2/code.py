@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +13,7 @@ from sagemaker.workflow import is_pipeline_variable
 
 from sagemaker_custom.archive import collect
 from sagemaker_custom.sdk.provided import ProvidedImages
+from sagemaker_custom.sdk.workspace import Workspace as PrivateFolder
 from sagemaker_custom.source import SourceBundle, SourceDestination, bundle, stage, upload
 
 _KEY_PREFIX = "sagemaker-custom/source"
@@ -98,8 +96,8 @@ def _destination(estimator: Any) -> SourceDestination:
     )
 
 
-class Workspace:
-    """A private folder of an estimator or model, for as long as it or a container of its own needs it.
+class Workspace(PrivateFolder):
+    """A private folder of an estimator or model.
 
     It lies where the SDK makes its own: Docker can mount from there, and the SDK packs nothing from below some folders,
     root's home among them.
@@ -109,15 +107,7 @@ class Workspace:
     """
 
     def __init__(self, session: Any) -> None:
-        root = ((session.config or {}).get("local") or {}).get("container_root")
-        # Resolved, since Docker on macOS cannot mount by the link that the system's temporary folder is behind.
-        self.path = Path(tempfile.mkdtemp(prefix="sagemaker-custom-", dir=root)).resolve()
-        # Containers write as root, so that some files may not be ours to remove.
-        self._finalizer = weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
-
-    def remove(self) -> None:
-        """Remove the folder now; otherwise it goes with this object, or at the end of the process."""
-        self._finalizer()
+        super().__init__(((session.config or {}).get("local") or {}).get("container_root"))
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -22,6 +21,7 @@ from sagemaker_custom.sdk.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
 from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES, LOCAL_ROLE
+from sagemaker_custom.sdk.workspace import Workspace
 from sagemaker_custom.sdk_v3.call import named_call, tags_of
 from sagemaker_custom.sdk_v3.channels import channels_of
 from sagemaker_custom.sdk_v3.job import JobArguments, distributed_of
@@ -129,7 +129,7 @@ class ExtendedEstimator:
         self.sagemaker_session = self._job.sagemaker_session
         self.role = self._job.role or (LOCAL_ROLE if self._is_local else None)
         self._hyperparameters = dict(self._job.hyperparameters or {})
-        self._workspace: tempfile.TemporaryDirectory[str] | None = None
+        self._workspace: Workspace | None = None
         self.latest_training_job: AwsJob | LocalJob | None = None
         if self.sagemaker_session is None and not self._is_local:
             self.sagemaker_session = Session()
@@ -249,8 +249,8 @@ class ExtendedEstimator:
     def _place(self) -> dict[str, Any]:
         if self._is_local:
             # The SDK would leave its folders in the one that the program runs in.
-            self._workspace = tempfile.TemporaryDirectory(prefix="sagemaker-custom-", ignore_cleanup_errors=True)
-            root = Path(self._workspace.name).resolve() / "job"
+            self._workspace = Workspace()
+            root = self._workspace.path / "job"
             root.mkdir()
             return {"training_mode": Mode.LOCAL_CONTAINER, "local_container_root": str(root)}
         session = self.sagemaker_session
@@ -273,7 +273,7 @@ class ExtendedEstimator:
             given = self._job.source_dir
             return SourceCode(source_dir=given, entry_script=self._job.entry_point) if given else None
         if self._workspace is not None:
-            place = str(stage(packed, Path(self._workspace.name).resolve()))
+            place = str(stage(packed, self._workspace.path))
         else:
             kms_key, location = self._job.output_kms_key, self._job.code_location
             session, settings = self.sagemaker_session, self._settings

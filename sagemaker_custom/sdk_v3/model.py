@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
@@ -25,6 +24,7 @@ from sagemaker_custom.sdk.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
 from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES
+from sagemaker_custom.sdk.workspace import Workspace
 from sagemaker_custom.sdk_v3.call import named_call, refuse_others, tags_of
 from sagemaker_custom.sdk_v3.local import CustomLocalSession, LocalContainerDefinition, LocalServer
 from sagemaker_custom.sdk_v3.predictor import CustomPredictor
@@ -127,8 +127,8 @@ class ExtendedModel:
     _order: ClassVar[tuple[str, ...]] = ("model_data", "role", "entry_point")
     _named: ClassVar[tuple[str, ...]] = ()
     _images: ProvidedImages
-    _trained_in: tempfile.TemporaryDirectory[str] | None
-    _workspace: tempfile.TemporaryDirectory[str] | None
+    _trained_in: Workspace | None
+    _workspace: Workspace | None
 
     def __init__(
         self,
@@ -180,7 +180,7 @@ class ExtendedModel:
         image_uri: str | None,
         given: Mapping[str, Any],
         *,
-        workspace: tempfile.TemporaryDirectory[str] | None,
+        workspace: Workspace | None,
     ) -> Self:
         """Make the model of an estimator, with its images.
 
@@ -195,9 +195,7 @@ class ExtendedModel:
         model._take_over(images, call, workspace)  # noqa: SLF001 - its own
         return model
 
-    def _take_over(
-        self, images: ProvidedImages, call: Call, workspace: tempfile.TemporaryDirectory[str] | None
-    ) -> None:
+    def _take_over(self, images: ProvidedImages, call: Call, workspace: Workspace | None) -> None:
         self._read(call, None)
         self._images, self._trained_in = images, workspace
 
@@ -291,8 +289,8 @@ class ExtendedModel:
     @property
     def _folder(self) -> Path:
         if self._workspace is None:
-            self._workspace = tempfile.TemporaryDirectory(prefix="sagemaker-custom-", ignore_cleanup_errors=True)
-        return Path(self._workspace.name).resolve()
+            self._workspace = Workspace()
+        return self._workspace.path
 
     def _source_code(self) -> SourceCode | None:
         arguments = self._arguments

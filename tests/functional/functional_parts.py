@@ -43,6 +43,8 @@ class Cloud:
         aws = self._context.enter_context(SandboxAws())
         registry = self._registry.enter_context(running_registry(self._folder))
         self.boto_session = aws.boto_session()
+        self._sent: list[tuple[str, dict]] = []
+        self.boto_session.events.register("provide-client-params.sagemaker", self._on_request)
         self.environment = aws.environment
         self.settings = Settings(
             registry_endpoints=(RegistryEndpoint(pattern="*.dkr.ecr.*", url=registry.url),),
@@ -57,6 +59,13 @@ class Cloud:
     def __exit__(self, *exc_info):
         self.stop_registry()
         self._context.close()
+
+    def _on_request(self, params, model, **_):
+        self._sent.append((model.name, params))
+
+    def request(self, operation):
+        """Return the last request of its kind that the SDK sent."""
+        return [params for name, params in self._sent if name == operation][-1]
 
     def stop_registry(self):
         self._registry.close()

@@ -1,0 +1,198 @@
+"""What is there for the SDK v3 alone: code as it takes it, its own classes in our images, and what it cannot do."""
+
+from __future__ import annotations
+
+import tarfile
+
+import pytest
+
+from sagemaker_custom.installed_sdk import adapter
+
+if adapter().endswith("v2"):
+    pytest.skip("needs the SDK v3", allow_module_level=True)
+
+from sagemaker.core.inputs import TrainingInput
+from sagemaker.core.shapes import Channel, DataSource, S3DataSource
+from sagemaker.core.training.configs import Compute, InputData
+from sagemaker.train.distributed import MPI, Torchrun
+from sagemaker.train.model_trainer import ModelTrainer
+
+import sagemaker_custom
+from sagemaker_custom import CustomLocalSession, CustomPyTorch, source_code, training_image
+from sagemaker_custom.errors import UsageError
+from sagemaker_custom.sdk_v3.channels import channels_of
+from sagemaker_custom.sdk_v3.job import distributed_of
+
+ROLE = "arn:aws:iam::123456789012:role/SageMakerRole"
+
+
+@pytest.fixture(autouse=True)
+def _roles_are_not_asked_about(monkeypatch):
+    """Keep the SDK from asking IAM what a role may do, which moto cannot tell."""
+    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+
+
+@pytest.fixture
+def make(cloud, code):
+    def estimator(**arguments):
+        given = {
+            "entry_point": "train.py",
+            "source_dir": str(code),
+            "framework_version": "2.3",
+            "py_version": "py311",
+            "role": ROLE,
+            "instance_type": "ml.m5.xlarge",
+            "instance_count": 1,
+            "sagemaker_session": cloud.session,
+            "settings": cloud.settings,
+        }
+        return CustomPyTorch(**given | arguments)
+
+    return estimator
+
+
+class TestSourceCode:
+    def test_native_trainer_gets_one_archive_that_the_script_unpacks(self, cloud, code):
+        packed = source_code("train.py", code, sagemaker_session=cloud.session, settings=cloud.settings)
+        known = {"sagemaker_session": cloud.session, "settings": cloud.settings}
+        trainer = ModelTrainer(
+            training_image=training_image("pytorch", version="2.3", build="never", **known),
+            source_code=packed,
+            compute=Compute(instance_type="ml.m5.xlarge", instance_count=1),
+            role=ROLE,
+            sagemaker_session=cloud.session,
+        )
+        trainer.train(wait=False)
+        channels = {
+            channel["ChannelName"]: channel for channel in cloud.request("CreateTrainingJob")["InputDataConfig"]
+        }
+        assert channels["code"]["DataSource"]["S3DataSource"]["S3Uri"] == packed.source_dir
+        assert packed.source_dir.endswith("/sourcedir.tar.gz")
+        assert packed.entry_script == "train.py"
+        start = cloud.download_uri(f"{channels['sm_drivers']}/sm_train.sh").read().decode()
+        assert "tar -xzf sourcedir.tar.gz" in start
+
+    def test_same_code_is_the_same_archive(self, cloud, code):
+        once, again = (
+            source_code("train.py", code, sagemaker_session=cloud.session, settings=cloud.settings) for _ in range(2)
+        )
+        assert once == again
+
+    def test_dependencies_and_a_place_of_ones_own(self, cloud, code, tmp_path):
+        (tmp_path / "shared.py").write_text("x = 1\n")
+        packed = source_code(
+            "train.py",
+            code,
+            dependencies=[tmp_path / "shared.py"],
+            code_location=f"s3://{cloud.bucket}/place",
+            sagemaker_session=cloud.session,
+            settings=cloud.settings,
+        )
+        assert packed.source_dir.startswith(f"s3://{cloud.bucket}/place/")
+        with tarfile.open(fileobj=cloud.download_uri(packed.source_dir)) as archive:
+            assert "shared.py" in archive.getnames()
+
+
+class TestJob:
+    def test_requirements_of_the_code_are_installed_as_the_toolkit_does(self, cloud, code, make):
+        (code / "requirements.txt").write_text("zarr\n")
+        assert make().model_trainer().source_code.requirements == "requirements.txt"
+
+    def test_text_parameters_are_not_quoted(self, cloud, make):
+        make(hyperparameters={"name": "big", "size": 3}).fit(wait=False)
+        assert cloud.request("CreateTrainingJob")["HyperParameters"] == {"name": "big", "size": "3"}
+
+    def test_training_starts_by_the_script_of_the_sdk(self, cloud, make):
+        make().fit(wait=False)
+        algorithm = cloud.request("CreateTrainingJob")["AlgorithmSpecification"]
+        assert algorithm["ContainerEntrypoint"] == ["/bin/bash"]
+        assert "sm_train.sh" in algorithm["ContainerArguments"][-1]
+
+
+class TestDistribution:
+    def test_torchrun(self):
+        assert isinstance(distributed_of({"torch_distributed": {"enabled": True}}), Torchrun)
+
+    def test_mpi_with_its_options(self):
+        options = {"enabled": True, "processes_per_host": 4, "custom_mpi_options": "-x A --verbose"}
+        asked = distributed_of({"mpi": options})
+        assert isinstance(asked, MPI)
+        assert (asked.process_count_per_node, asked.mpi_additional_options) == (4, ["-x", "A", "--verbose"])
+
+    @pytest.mark.parametrize("distribution", [None, {}, {"mpi": {"enabled": False}}])
+    def test_none(self, distribution):
+        assert distributed_of(distribution) is None
+
+    @pytest.mark.parametrize(
+        "distribution",
+        [{"parameter_server": {"enabled": True}}, {"smdistributed": {"dataparallel": {"enabled": True}}}],
+    )
+    def test_what_the_sdk_cannot_start_is_told(self, distribution):
+        with pytest.raises(UsageError, match="cannot be done with the SDK v3") as caught:
+            distributed_of(distribution)
+        assert "torch_distributed" in caught.value.hint
+
+
+class TestInputs:
+    def test_address_of_this_machine_becomes_a_path(self):
+        [channel] = channels_of({"train": "file:///data/a%20b"})
+        assert (channel.channel_name, channel.data_source) == ("train", "/data/a b")
+
+    def test_training_input_keeps_what_it_says(self):
+        [channel] = channels_of({"train": TrainingInput("s3://data/train", content_type="text/csv")})
+        assert channel.content_type == "text/csv"
+        assert channel.data_source.s3_data_source.s3_uri == "s3://data/train"
+
+    def test_channels_of_the_sdk_pass_unchanged(self):
+        source = DataSource(s3_data_source=S3DataSource(s3_data_type="S3Prefix", s3_uri="s3://data"))
+        given = [Channel(channel_name="a", data_source=source), InputData(channel_name="b", data_source="s3://data")]
+        assert channels_of(given) == given
+
+    def test_anything_else_is_told(self):
+        with pytest.raises(UsageError, match="the input 'train' cannot be read: 7"):
+            channels_of({"train": 7})
+
+
+class TestInstead:
+    @pytest.mark.parametrize(
+        ("name", "value", "hint"),
+        [
+            ("git_config", {"repo": "r"}, "clone"),
+            ("rules", ["rule"], "SDK v2"),
+            ("training_recipe", "recipe", "from_recipe"),
+            ("container_entry_point", ["sh"], "model_trainer()"),
+        ],
+    )
+    def test_argument_without_a_place_names_what_does_the_same(self, make, name, value, hint):
+        with pytest.raises(UsageError, match=f"{name}=.* cannot be done with the SDK v3") as caught:
+            make(**{name: value})
+        assert hint in caught.value.hint
+
+    def test_argument_that_asks_for_nothing_is_no_hindrance(self, make):
+        assert make(git_config=None, debugger_hook_config=False).training_image_uri()
+
+    def test_misspelt_argument_is_told(self, make):
+        with pytest.raises(UsageError, match="no argument 'instance_typ'") as caught:
+            make(instance_typ="ml.m5.xlarge")
+        assert "'instance_type'" in caught.value.hint
+
+    @pytest.mark.parametrize("name", ["CustomRLEstimator", "CustomPyTorchProcessor"])
+    def test_class_without_a_place_names_what_does_the_same(self, name):
+        with pytest.raises(UsageError, match=f"{name} is not there with the SDK v3") as caught:
+            getattr(sagemaker_custom, name)
+        assert "training_image(" in caught.value.hint
+
+    def test_experiments_are_told(self, make):
+        with pytest.raises(UsageError, match="experiment_config"):
+            make().fit(experiment_config={"ExperimentName": "e"}, wait=False)
+
+    def test_model_before_training_is_told(self, make):
+        with pytest.raises(UsageError, match="has not trained a model"):
+            make().deploy(1, "ml.m5.xlarge")
+
+
+def test_local_session_needs_no_region():
+    session = CustomLocalSession(serving_port=0, endpoint_timeout_s=5)
+    assert session.boto_region_name == "us-east-1"
+    assert session.serving_port == 0
