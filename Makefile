@@ -44,6 +44,7 @@ lint: $(VENV)/.installed-lint ## style, types and import contracts
 
 bench: $(VENV)/.installed engine ## measure all that docs/reference/benchmarks.md says, and write it: half an hour
 	set -e; for name in source resolve fit append size; do $(RUN) benchmarks/bench_$$name.py; done
+	$(MAKE) SDK=v3 .venv-v3/.installed && .venv-v3/bin/python benchmarks/bench_source_v3.py
 	command -v skopeo >/dev/null && $(RUN) benchmarks/bench_mirror.py || echo "skopeo is not installed: mirroring is not measured"
 	$(RUN) benchmarks/report.py
 

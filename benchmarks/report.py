@@ -11,6 +11,7 @@ TITLES = {
     "append": "Images",
     "size": "Cost over size",
     "source": "Source packing",
+    "source_v3": "Source packing on the SDK v3",
     "fit": "A warm fit()",
     "resolve": "Resolving, and the command line",
     "mirror": "Mirroring",

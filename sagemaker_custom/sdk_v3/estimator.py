@@ -26,6 +26,7 @@ from sagemaker_custom.sdk_v3.call import named_call, tags_of
 from sagemaker_custom.sdk_v3.channels import channels_of
 from sagemaker_custom.sdk_v3.job import JobArguments, distributed_of
 from sagemaker_custom.sdk_v3.jobs import AwsJob, LocalJob, NamedTrainer
+from sagemaker_custom.sdk_v3.local import clean_up
 from sagemaker_custom.sdk_v3.model import ExtendedModel
 from sagemaker_custom.sdk_v3.rules import SdkV3Rules
 from sagemaker_custom.sdk_v3.source import requirements_of, upload_bundle
@@ -248,9 +249,9 @@ class ExtendedEstimator:
 
     def _place(self) -> dict[str, Any]:
         if self._is_local:
-            # The SDK would leave its folders in the one that the program runs in.
+            # The SDK would leave its folders where the program runs; Compose calls containers after the folder.
             self._workspace = Workspace()
-            root = self._workspace.path / "job"
+            root = self._workspace.path / self._workspace.path.name
             root.mkdir()
             return {"training_mode": Mode.LOCAL_CONTAINER, "local_container_root": str(root)}
         session = self.sagemaker_session
@@ -317,7 +318,11 @@ class ExtendedEstimator:
         if self._job.model_uri is not None:
             channels += channels_of({self._job.model_channel_name: self._job.model_uri})
         trainer.name_next_job(job_name)
-        step = trainer.train(input_data_config=channels or None, wait=wait, logs=bool(logs) and wait)
+        try:
+            step = trainer.train(input_data_config=channels or None, wait=wait, logs=bool(logs) and wait)
+        finally:
+            if self._is_local:
+                clean_up(Path(trainer.local_container_root))
         if not isinstance(self.sagemaker_session, PipelineSession):
             self.latest_training_job = self._job_of(trainer, job_name)
         return step

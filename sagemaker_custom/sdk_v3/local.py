@@ -63,6 +63,23 @@ class CustomLocalSession(LocalSession):  # type: ignore[misc]  # the SDK has no 
         super().__init__(session, *args, **kwargs)
 
 
+def clean_up(folder: Path) -> None:
+    """Remove what the SDK leaves of a job: its containers, and a file for Docker Compose with AWS keys in it.
+
+    Args:
+        folder: Where it ran; Compose calls the containers after it.
+    """
+    (folder / "docker-compose.yaml").unlink(missing_ok=True)
+    label = f"com.docker.compose.project={folder.name}"
+    with (
+        suppress(docker.errors.DockerException, OSError),
+        closing(Parts().engine) as engine,
+        closing(open_client(engine.address, {})) as client,
+    ):
+        for container in client.containers.list(all=True, filters={"label": label}):
+            container.remove(force=True)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalContainerDefinition:
     """What runs, and with what."""
