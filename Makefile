@@ -13,7 +13,7 @@ AT_ONCE := -n auto --dist loadgroup
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-v3 heavy unit lint bench engine clean
 # What an ordinary user writes, the same on both lines of the SDK, and what is there for the third one alone.
-ON_V3 := tests/functional/test_both_sdks.py tests/functional/test_sdk_v3.py
+ON_V3 := tests/functional/test_both_sdks.py tests/functional/test_remote_functions.py tests/functional/test_sdk_v3.py
 
 help: ## list what can be made
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16

@@ -12,16 +12,18 @@ if adapter().endswith("v2"):
     pytest.skip("needs the SDK v3", allow_module_level=True)
 
 from sagemaker.core.inputs import TrainingInput
+from sagemaker.core.processing import FrameworkProcessor
 from sagemaker.core.shapes import Channel, DataSource, S3DataSource
 from sagemaker.core.training.configs import Compute, InputData
 from sagemaker.train.distributed import MPI, Torchrun
 from sagemaker.train.model_trainer import ModelTrainer
 
 import sagemaker_custom
-from sagemaker_custom import CustomLocalSession, CustomPyTorch, source_code, training_image
+from sagemaker_custom import CustomLocalSession, CustomPyTorch, inference_image, source_code, training_image
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v3.channels import channels_of
 from sagemaker_custom.sdk_v3.job import distributed_of
+from sagemaker_custom.sdk_v3.model import imported_model_builder
 
 ROLE = "arn:aws:iam::123456789012:role/SageMakerRole"
 
@@ -65,13 +67,46 @@ class TestSourceCode:
         )
         trainer.train(wait=False)
         channels = {
-            channel["ChannelName"]: channel for channel in cloud.request("CreateTrainingJob")["InputDataConfig"]
+            channel["ChannelName"]: channel["DataSource"]["S3DataSource"]["S3Uri"]
+            for channel in cloud.request("CreateTrainingJob")["InputDataConfig"]
         }
-        assert channels["code"]["DataSource"]["S3DataSource"]["S3Uri"] == packed.source_dir
+        assert channels["code"] == packed.source_dir
         assert packed.source_dir.endswith("/sourcedir.tar.gz")
         assert packed.entry_script == "train.py"
         start = cloud.download_uri(f"{channels['sm_drivers']}/sm_train.sh").read().decode()
         assert "tar -xzf sourcedir.tar.gz" in start
+
+    def test_native_builder_puts_the_code_into_the_model(self, cloud, code):
+        known = {"sagemaker_session": cloud.session, "settings": cloud.settings}
+        cloud.put_model("given/model.tar.gz")
+        builder = imported_model_builder(cloud.session)(
+            image_uri=inference_image("pytorch", version="2.3", build="never", **known),
+            s3_model_data_url=f"s3://{cloud.bucket}/given/model.tar.gz",
+            source_code=source_code("inference.py", code, **known),
+            role_arn=ROLE,
+            sagemaker_session=cloud.session,
+        )
+        builder.build(model_name="native")
+        container = cloud.request("CreateModel")["PrimaryContainer"]
+        assert "/pytorch-inference:2.3.0-cpu" in container["Image"]
+        assert container["Environment"]["SAGEMAKER_PROGRAM"] == "inference.py"
+        with tarfile.open(fileobj=cloud.download_uri(container["ModelDataUrl"])) as archive:
+            assert "code/inference.py" in {name.removeprefix("./") for name in archive.getnames()}
+
+    def test_native_processor_reads_the_archive(self, cloud, code):
+        known = {"sagemaker_session": cloud.session, "settings": cloud.settings}
+        packed = source_code("clean.py", code, **known)
+        processor = FrameworkProcessor(
+            image_uri=training_image("pytorch", version="2.3", build="never", **known),
+            role=ROLE,
+            instance_type="ml.m5.xlarge",
+            instance_count=1,
+            sagemaker_session=cloud.session,
+        )
+        processor.run(code=packed.entry_script, source_dir=packed.source_dir, wait=False)
+        inputs = cloud.request("CreateProcessingJob")["ProcessingInputs"]
+        folder = packed.source_dir.removesuffix("sourcedir.tar.gz")
+        assert folder in {item["S3Input"]["S3Uri"] for item in inputs}
 
     def test_same_code_is_the_same_archive(self, cloud, code):
         once, again = (
