@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import tarfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from importlib import import_module
 from pathlib import Path
-from shutil import copytree, unpack_archive
+from shutil import copytree
 from typing import Any, ClassVar
 
 import boto3
-from sagemaker.core.common_utils import name_from_base
+from sagemaker.core.common_utils import custom_extractall_tarfile, name_from_base
 from sagemaker.core.helper.session_helper import Session
 from sagemaker.core.training.configs import Networking, SourceCode
 from typing_extensions import Self
@@ -400,7 +401,8 @@ class ExtendedModel:
             session.s3_client.download_file(bucket, key, str(archive))
         else:
             archive = Path(data.removeprefix("file://"))
-        unpack_archive(archive, folder, format="gztar", filter="data")
+        with tarfile.open(archive) as packed:
+            custom_extractall_tarfile(packed, str(folder))
 
 
 def imported_model_builder(session: Any) -> Any:
