@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sagemaker_custom._version import __version__
-from sagemaker_custom.builders import ImageBuilder
+from sagemaker_custom.builders import ImageBuilder, ImageStore
 from sagemaker_custom.builders.auto import AutoBuilder
 from sagemaker_custom.builders.choice import builder_choice, check_takes_locks, has_codebuild, wanted_builder
 from sagemaker_custom.builders.endpoints import Endpoints
+from sagemaker_custom.errors import ScanError
 from sagemaker_custom.leases import BuildLock, LockKey, MachineLock, SharedLease
-from sagemaker_custom.plan import BuildPlan, PipIndexes
+from sagemaker_custom.plan import BASE_DIGEST_LABEL, BuildPlan, PipIndexes
 from sagemaker_custom.progress import Progress, confirm
-from sagemaker_custom.reference import ImageReference, RegistryCredentials
+from sagemaker_custom.reference import Digest, ImageReference, RegistryCredentials
 from sagemaker_custom.resolve import PipStep
 from sagemaker_custom.settings import Settings
 
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from sagemaker_custom.mirror import Mirrored, Watch
     from sagemaker_custom.registry import RegistryClient
     from sagemaker_custom.repositories import Repositories
+    from sagemaker_custom.scanning import ScanGate
     from sagemaker_custom.wheels.lock import Lock
 
 
@@ -112,6 +114,34 @@ class Workbench:
         bucket, _, prefix = settings.lease_bucket.removeprefix("s3://").strip("/").partition("/")
         prefix = f"{prefix}/" if prefix else ""
         return (machine, SharedLease(self.lease_objects(), bucket=bucket, prefix=prefix, lease_s=settings.lease_s))
+
+    def check_scan(self, plan: BuildPlan, used: ImageReference, store: ImageStore) -> None:
+        """Let the image of a plan be used, or not, as the setting ``scan`` says; local mode knows no scans.
+
+        Raises:
+            ScanError: It may not be used.
+        """
+        if plan.is_local or self.settings.scan == "off":
+            return
+        found = store.find(used)
+        if found is None:
+            raise ScanError(f"the image {used} was deleted meanwhile", hint="run it again")
+        base = found.labels.get(BASE_DIGEST_LABEL)
+        self.scan_gate().check(used.with_digest(found.digest), base=Digest(base) if base else None)
+
+    def scan_gate(self) -> ScanGate:
+        """Return what asks for scans; where the setting is ``off``, it reports."""
+        from sagemaker_custom.aws import Scans
+        from sagemaker_custom.scanning import ScanGate, read_policy
+
+        settings = self.settings
+        return ScanGate(
+            read_policy(settings.scan, ignored=settings.scan_ignore, timeout_s=settings.scan_timeout_s),
+            source=lambda account, region: Scans(self.aws().connection, region=region, account=account),
+            sleep=time.sleep,
+            clock=time.monotonic,
+            progress=self.progress,
+        )
 
     def preview(self, plan: BuildPlan) -> Lock | None:
         """Say which wheels would be added; see :meth:`AppendBuilder.preview`."""

@@ -19,6 +19,7 @@ COMMANDS = (
     LazyCommand("build", "sagemaker_custom.cli.build:build", "Build images and put them in their place."),
     LazyCommand("images", "sagemaker_custom.cli.images:images", "List the built images of a registry."),
     LazyCommand("lock", "sagemaker_custom.cli.lock:lock", "Print what makes an image again, wheel by wheel."),
+    LazyCommand("scan", "sagemaker_custom.cli.scan:scan", "Print what the scan of an image found."),
     LazyCommand("extras", "sagemaker_custom.cli.extras:extras", "List recipes, and what they install."),
     LazyCommand("mirror", "sagemaker_custom.cli.mirror:mirror", "Bring a base image from another region."),
     LazyCommand("login", "sagemaker_custom.cli.login:login", "Log docker in to the account's registry."),
