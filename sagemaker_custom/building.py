@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sagemaker_custom.builders.codebuild import CodeBuildBuilder
     from sagemaker_custom.builders.docker import DockerBuilder
     from sagemaker_custom.builders.docker_engine import DockerEngine
+    from sagemaker_custom.evidence import Evidence
     from sagemaker_custom.inventories import Inventories
     from sagemaker_custom.leases.shared import VersionedStore
     from sagemaker_custom.mirror import Mirrored, Watch
@@ -74,7 +75,23 @@ class Workbench:
     """Brings an image from one registry to another."""
 
     def builder(self, plan: BuildPlan, builder: str, lock: Lock | None = None) -> ImageBuilder:
-        """Return the builder for ``plan``.
+        """Return the builder for ``plan``, which stores what is in the image beside it; see :meth:`_engine_for`."""
+        from sagemaker_custom.evidence import RecordingBuilder
+
+        made = self._engine_for(plan, builder, lock)
+        if plan.is_local:
+            return made
+        return RecordingBuilder(made, self.evidence, clock=_now, progress=self.progress)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What is known of images."""
+        from sagemaker_custom.evidence import Evidence
+
+        return Evidence(self.registry(), lambda: self.inventories)
+
+    def _engine_for(self, plan: BuildPlan, builder: str, lock: Lock | None = None) -> ImageBuilder:
+        """Return what builds ``plan``.
 
         Args:
             plan: What it shall build.
