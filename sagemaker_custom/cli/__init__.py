@@ -21,6 +21,7 @@ COMMANDS = (
     LazyCommand("lock", "sagemaker_custom.cli.lock:lock", "Print what makes an image again, wheel by wheel."),
     LazyCommand("scan", "sagemaker_custom.cli.scan:scan", "Print what the scan of an image found."),
     LazyCommand("sbom", "sagemaker_custom.cli.sbom:sbom", "Print what is in an image, or how it was built."),
+    LazyCommand("prune", "sagemaker_custom.cli.prune:prune", "Remove images that nothing uses."),
     LazyCommand("extras", "sagemaker_custom.cli.extras:extras", "List recipes, and what they install."),
     LazyCommand("mirror", "sagemaker_custom.cli.mirror:mirror", "Bring a base image from another region."),
     LazyCommand("login", "sagemaker_custom.cli.login:login", "Log docker in to the account's registry."),
