@@ -45,6 +45,7 @@ def uri(number):
 
 
 MONITORED = {"ImageUri": uri(1)}
+FIRST = {"ContainerImage": f"{uri(1)}@{DIGEST}"}
 
 
 @pytest.fixture
@@ -155,7 +156,9 @@ class TestUses:
     def test_studio_images_are_asked_version_by_version(self, api, uses):
         api.give("sagemaker.ListImages", {"Images": [{"ImageName": "lab"}]})
         api.give("sagemaker.ListImageVersions", {"ImageVersions": [{"Version": 1}, {"Version": 2}]})
-        api.give("sagemaker.DescribeImageVersion", {"ContainerImage": f"{uri(1)}@{DIGEST}"}, {"BaseImage": HOST + "/xy"})
+        api.give(
+            "sagemaker.DescribeImageVersion", {"ContainerImage": f"{uri(1)}@{DIGEST}"}, {"BaseImage": HOST + "/xy"}
+        )
         first, second = uses.since(LATELY)
         assert (first.tag, first.digest, first.by) == (tag(1), DIGEST, "Studio image lab version 1")
         assert (second.repository, second.tag) == ("xy", "latest")
