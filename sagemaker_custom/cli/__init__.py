@@ -20,7 +20,7 @@ COMMANDS = (
     LazyCommand("images", "sagemaker_custom.cli.images:images", "List the built images of a registry."),
     LazyCommand("lock", "sagemaker_custom.cli.lock:lock", "Print what makes an image again, wheel by wheel."),
     LazyCommand("scan", "sagemaker_custom.cli.scan:scan", "Print what the scan of an image found."),
-    LazyCommand("sbom", "sagemaker_custom.cli.sbom:sbom", "Print what is in an image, or how it was built."),
+    LazyCommand("sbom", "sagemaker_custom.cli.sbom:sbom", "Print the bill of materials of images."),
     LazyCommand("prune", "sagemaker_custom.cli.prune:prune", "Remove images that nothing uses."),
     LazyCommand("extras", "sagemaker_custom.cli.extras:extras", "List recipes, and what they install."),
     LazyCommand("mirror", "sagemaker_custom.cli.mirror:mirror", "Bring a base image from another region."),

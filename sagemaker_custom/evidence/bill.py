@@ -10,13 +10,13 @@ from typing import Any
 from sagemaker_custom.evidence import purls
 from sagemaker_custom.evidence.described import Added, DescribedImage
 from sagemaker_custom.inventory import Inventory
-from sagemaker_custom.plan import LABEL_PREFIX
 from sagemaker_custom.reference import ImageReference
 
 FORMAT = 1
 """Of what stands in a bill: another one gets another serial number."""
 _SPEC_VERSION = "1.5"
 """The newest one that Amazon Inspector writes itself, and that common readers know."""
+_PROPERTY = "sagemaker-custom:"
 _NAMESPACE = uuid.UUID("7f3c6a52-5d0e-5e6b-9c6a-0a5c7f3b1d42")
 
 
@@ -65,7 +65,7 @@ def _image(image: DescribedImage) -> dict[str, Any]:
         "name": image.reference.repository,
         "version": image.digest,
         "purl": name,
-        "properties": [{"name": LABEL_PREFIX + key, "value": value} for key, value in said.items()],
+        "properties": [{"name": _PROPERTY + key, "value": value} for key, value in said.items()],
     }
 
 
@@ -105,7 +105,7 @@ def _package(name: str, version: str, origin: str) -> dict[str, Any]:
         "name": name,
         "version": version,
         "purl": purl,
-        "properties": [{"name": f"{LABEL_PREFIX}origin", "value": origin}],
+        "properties": [{"name": _PROPERTY + "origin", "value": origin}],
     }
 
 
