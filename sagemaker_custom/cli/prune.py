@@ -190,9 +190,13 @@ def _remove(stored: StoredImages, removable: Sequence[Removable]) -> None:
         digests = [verdict.image.digest for verdict in removable if verdict.image.repository == repository]
         refused |= {f"{repository}@{digest}": reason for digest, reason in stored.remove(repository, digests).items()}
     say(f"removed {len(removable) - len(refused)} images")
-    if refused:
-        told = "; ".join(f"{image}: {reason}" for image, reason in refused.items())
-        raise AwsError(f"{len(refused)} images were not removed: {told}", hint="remove what refers to them first")
+    # Images of an index have no tags of their own, and ECR alone knows which index is whose.
+    parts = [image for image, reason in refused.items() if reason.startswith("ImageReferencedByManifestList")]
+    if parts:
+        say(f"{len(parts)} are parts of an image for several platforms, and stay")
+    failed = [f"{image}: {reason}" for image, reason in refused.items() if image not in parts]
+    if failed:
+        raise AwsError(f"{len(failed)} images were not removed: {'; '.join(failed)}", hint="see the ECR console")
 
 
 def _put_policy(

@@ -75,7 +75,7 @@ def publish(
         "artifactType": kind.media_type,
         "config": _described(_EMPTY_TYPE, _EMPTY),
         "layers": [layer],
-        # Registries that know referrers find it by this, and ECR removes it after its image.
+        # Registries that know referrers find it by this.
         "subject": {"mediaType": subject.media_type, "digest": subject.digest, "size": subject.size},
     }
     content = json.dumps(manifest, sort_keys=True, separators=(",", ":")).encode()

@@ -15,6 +15,7 @@ from fakes.team_catalog import write_team
 
 from sagemaker_custom.aws import Connection
 from sagemaker_custom.aws.image_uses import OPERATIONS, ImageUses
+from sagemaker_custom.aws.stored_images import StoredImages
 from sagemaker_custom.errors import AccessDeniedError, AwsError
 from sagemaker_custom.oci import DOCKER_CONFIG, DOCKER_MANIFEST
 from sagemaker_custom.progress import NoProgress
@@ -28,6 +29,7 @@ REPOSITORY = "sagemaker-custom-pytorch"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/SageMakerRole"
 LATELY = datetime(2026, 1, 1, tzinfo=timezone.utc)
 DIGEST = "sha256:" + "1" * 64
+OTHER = "sha256:" + "2" * 64
 # moto has none of these.
 UNKNOWN_TO_MOTO = {
     "ListInferenceComponents": {"InferenceComponents": []},
@@ -194,6 +196,27 @@ class TestUses:
         api.give(f"sagemaker.{operation}", "AccessDeniedException: no")
         with pytest.raises(AccessDeniedError, match=f"sagemaker:{operation}"):
             uses.since(LATELY)
+
+
+class TestStoredImages:
+    def test_what_ecr_refuses_to_remove_is_told_and_what_is_gone_is_not(self, aws):
+        session = aws.boto_session()
+        answers = JsonAnswers(session)
+        failures = [
+            {"imageId": {"imageDigest": DIGEST}, "failureCode": "ImageNotFound", "failureReason": "gone"},
+            {"imageId": {"imageDigest": OTHER}, "failureCode": "ImageReferencedByManifestList", "failureReason": "x"},
+        ]
+        answers.give("ecr.BatchDeleteImage", {"failures": failures})
+        stored = StoredImages(Connection(session), region=REGION, account=ACCOUNT)
+        assert stored.remove(REPOSITORY, [DIGEST, OTHER]) == {OTHER: "ImageReferencedByManifestList: x"}
+
+    def test_a_hundred_go_at_once(self, aws):
+        session = aws.boto_session()
+        answers = JsonAnswers(session)
+        answers.give("ecr.BatchDeleteImage", {"failures": []})
+        stored = StoredImages(Connection(session), region=REGION, account=ACCOUNT)
+        assert stored.remove(REPOSITORY, [digest_of(bytes([number])) for number in range(250)]) == {}
+        assert [len(asked["imageIds"]) for _, asked in answers.asked] == [100, 100, 50]
 
 
 class TestCommand:
