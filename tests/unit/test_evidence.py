@@ -232,6 +232,12 @@ class TestStoring:
         assert manifest["artifactType"] == manifest["layers"][0]["mediaType"] == SBOM.media_type
         assert bench.evidence.stored(IMAGE, SBOM) == bench.evidence.computed(IMAGE, SBOM)
 
+    def test_storing_costs_few_requests(self):
+        bench = Bench()
+        bench.registry.calls.clear()
+        bench.evidence.store(IMAGE)
+        assert len(bench.registry.calls) == 17
+
     def test_what_is_there_is_left_and_costs_no_upload(self):
         bench = Bench()
         bench.evidence.store(IMAGE)
