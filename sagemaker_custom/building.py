@@ -140,6 +140,9 @@ class Workbench:
         """
         if plan.is_local or self.settings.scan == "off":
             return
+        if not (plan.needs_build or plan.mirror_of or plan.own):
+            self.scan_gate().check_image_of_aws(used)
+            return
         found = store.find(used)
         if found is None:
             raise ScanError(f"the image {used} was deleted meanwhile", hint="run it again")

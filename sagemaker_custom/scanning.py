@@ -129,6 +129,17 @@ class ScanGate:
         self.refuse(report)
         return report
 
+    def check_image_of_aws(self, image: ImageReference) -> None:
+        """Let an image pass that is used from AWS's registry, which tells nobody what it finds.
+
+        Raises:
+            ScanError: The policy forbids to use what is not known.
+        """
+        problem = f"what {image} holds is not known: AWS does not tell what scans find in its own images"
+        if self._policy.blocks:
+            raise ScanError(problem, hint="extend it, and your own registry scans the result; or set scan='report'")
+        self._progress.step(f"warning: {problem}")
+
     def report(self, image: ImageReference, *, base: Digest | None = None) -> ScanReport:
         """Wait for the scan of an image, and return what it found; see :meth:`check` for the arguments.
 

@@ -186,6 +186,16 @@ class TestUnknown:
             Bench("block:HIGH", denied).gate.check(IMAGE)
         assert Bench("report", denied).gate.check(IMAGE) is None
 
+    def test_image_of_aws_itself_is_asked_of_nobody(self):
+        bench = Bench("block:CRITICAL", done())
+        with pytest.raises(ScanError, match="AWS does not tell what scans find in its own images") as refused:
+            bench.gate.check_image_of_aws(IMAGE)
+        assert "extend it" in refused.value.hint
+        reporting = Bench("report", done())
+        reporting.gate.check_image_of_aws(IMAGE)
+        assert reporting.told.steps == [f"warning: {refused.value.message}"]
+        assert bench.source.asked == reporting.source.asked == []
+
     def test_image_of_another_kind_of_registry_blocks(self):
         elsewhere = ImageReference.parse(f"registry.example.com/sagemaker-x:1@{DIGEST}")
         with pytest.raises(ScanError, match="only Amazon ECR scans images"):
