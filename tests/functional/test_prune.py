@@ -386,7 +386,10 @@ class SageMakerServer:
                     status, document = server.answers[operation]
                     content = json.dumps(document).encode()
                 else:
-                    answer = requests.post(moto, data=body, headers=dict(self.headers), timeout=30)
+                    with requests.Session() as session:
+                        # A proxy of the environment would not find a loopback address.
+                        session.trust_env = False
+                        answer = session.post(moto, data=body, headers=dict(self.headers), timeout=30)
                     status, content = answer.status_code, answer.content
                 self.send_response(status)
                 self.send_header("Content-Type", "application/x-amz-json-1.1")
