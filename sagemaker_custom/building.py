@@ -14,14 +14,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sagemaker_custom._version import __version__
-from sagemaker_custom.builders import ImageBuilder
+from sagemaker_custom.builders import ImageBuilder, ImageStore
 from sagemaker_custom.builders.auto import AutoBuilder
 from sagemaker_custom.builders.choice import builder_choice, check_takes_locks, has_codebuild, wanted_builder
 from sagemaker_custom.builders.endpoints import Endpoints
+from sagemaker_custom.errors import ScanError
 from sagemaker_custom.leases import BuildLock, LockKey, MachineLock, SharedLease
-from sagemaker_custom.plan import BuildPlan, PipIndexes
+from sagemaker_custom.plan import BASE_DIGEST_LABEL, BuildPlan, PipIndexes
 from sagemaker_custom.progress import Progress, confirm
-from sagemaker_custom.reference import ImageReference, RegistryCredentials
+from sagemaker_custom.reference import Digest, ImageReference, RegistryCredentials
 from sagemaker_custom.resolve import PipStep
 from sagemaker_custom.settings import Settings
 
@@ -31,11 +32,13 @@ if TYPE_CHECKING:
     from sagemaker_custom.builders.codebuild import CodeBuildBuilder
     from sagemaker_custom.builders.docker import DockerBuilder
     from sagemaker_custom.builders.docker_engine import DockerEngine
+    from sagemaker_custom.evidence import Evidence
     from sagemaker_custom.inventories import Inventories
     from sagemaker_custom.leases.shared import VersionedStore
     from sagemaker_custom.mirror import Mirrored, Watch
     from sagemaker_custom.registry import RegistryClient
     from sagemaker_custom.repositories import Repositories
+    from sagemaker_custom.scanning import ScanGate
     from sagemaker_custom.wheels.lock import Lock
 
 
@@ -72,7 +75,23 @@ class Workbench:
     """Brings an image from one registry to another."""
 
     def builder(self, plan: BuildPlan, builder: str, lock: Lock | None = None) -> ImageBuilder:
-        """Return the builder for ``plan``.
+        """Return the builder for ``plan``, which stores what is in the image beside it; see :meth:`_engine_for`."""
+        from sagemaker_custom.evidence import RecordingBuilder
+
+        made = self._engine_for(plan, builder, lock)
+        if plan.is_local:
+            return made
+        return RecordingBuilder(made, self.evidence, clock=_now, progress=self.progress)
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What is known of images."""
+        from sagemaker_custom.evidence import Evidence
+
+        return Evidence(self.registry(), lambda: self.inventories)
+
+    def _engine_for(self, plan: BuildPlan, builder: str, lock: Lock | None = None) -> ImageBuilder:
+        """Return what builds ``plan``.
 
         Args:
             plan: What it shall build.
@@ -112,6 +131,37 @@ class Workbench:
         bucket, _, prefix = settings.lease_bucket.removeprefix("s3://").strip("/").partition("/")
         prefix = f"{prefix}/" if prefix else ""
         return (machine, SharedLease(self.lease_objects(), bucket=bucket, prefix=prefix, lease_s=settings.lease_s))
+
+    def check_scan(self, plan: BuildPlan, used: ImageReference, store: ImageStore) -> None:
+        """Let the image of a plan be used, or not, as the setting ``scan`` says; local mode knows no scans.
+
+        Raises:
+            ScanError: It may not be used.
+        """
+        if plan.is_local or self.settings.scan == "off":
+            return
+        if not (plan.needs_build or plan.mirror_of or plan.own):
+            self.scan_gate().check_image_of_aws(used)
+            return
+        found = store.find(used)
+        if found is None:
+            raise ScanError(f"the image {used} was deleted meanwhile", hint="run it again")
+        base = found.labels.get(BASE_DIGEST_LABEL)
+        self.scan_gate().check(used.with_digest(found.digest), base=Digest(base) if base else None)
+
+    def scan_gate(self) -> ScanGate:
+        """Return what asks for scans; where the setting is ``off``, it reports."""
+        from sagemaker_custom.aws import Scans
+        from sagemaker_custom.scanning import ScanGate, read_policy
+
+        settings = self.settings
+        return ScanGate(
+            read_policy(settings.scan, ignored=settings.scan_ignore, timeout_s=settings.scan_timeout_s),
+            source=lambda account, region: Scans(self.aws().connection, region=region, account=account),
+            sleep=time.sleep,
+            clock=time.monotonic,
+            progress=self.progress,
+        )
 
     def preview(self, plan: BuildPlan) -> Lock | None:
         """Say which wheels would be added; see :meth:`AppendBuilder.preview`."""

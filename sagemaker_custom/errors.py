@@ -26,6 +26,7 @@
     ├── AwsError                             an AWS API other than the registry protocol
     │   ├── CredentialsError                 no credentials, or expired ones
     │   └── AccessDeniedError                an IAM action is missing
+    ├── ScanError                            what a scan found in an image, or did not tell, forbids to use it
     ├── LocalContainerError (RuntimeError)   a container of local mode failed
     └── InterruptedRunError (KeyboardInterrupt)  Ctrl-C ended a local run
 """
@@ -166,6 +167,12 @@ class CredentialsError(AwsError):
 
 class AccessDeniedError(AwsError):
     """The caller lacks an IAM permission; the message names the action."""
+
+
+class ScanError(SageMakerCustomError):
+    """A scan found in an image what the setting ``scan`` does not allow; or what it holds is not known."""
+
+    exit_code = 9
 
 
 class LocalContainerError(SageMakerCustomError, RuntimeError):

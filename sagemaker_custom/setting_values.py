@@ -14,6 +14,11 @@ def read_text(value: object) -> str:
     raise TypeError("it has to be a text")
 
 
+def read_scan(value: object) -> str:
+    """Return what is done with scans; an ``off`` without quotes is a no in YAML."""
+    return "off" if value is False else read_text(value)
+
+
 def read_flag(value: object) -> bool:
     """Return a yes or no."""
     words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}

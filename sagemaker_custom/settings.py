@@ -15,7 +15,15 @@ from typing import Any
 import platformdirs
 
 from sagemaker_custom.errors import SettingsError
-from sagemaker_custom.setting_values import read_count, read_flag, read_locations, read_number, read_text, read_texts
+from sagemaker_custom.setting_values import (
+    read_count,
+    read_flag,
+    read_locations,
+    read_number,
+    read_scan,
+    read_text,
+    read_texts,
+)
 
 _ENV_PREFIX = "SAGEMAKER_CUSTOM_"
 # A company's CA bundle is nearly always announced by one of these already.
@@ -23,11 +31,14 @@ _CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 # What besides decides where the configuration file and the cache folder are.
 _LOOKED_AT = frozenset({*_CA_VARIABLES, "HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"})
 _REMEMBERED = 16
-_CACHES = ("NO_CACHE", "LOCAL")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,149}")
 _SHORTEST, _LONGEST = 5, 2160
-_MIRROR = ("if-missing", "always")
-_VERIFY = ("auto", "run", "static")
+_CHOICES = {
+    "mirror": ("if-missing", "always"),
+    "verify": ("auto", "run", "static"),
+    "scan": ("off", "report", "block:CRITICAL", "block:HIGH", "block:MEDIUM", "block:LOW"),
+    "codebuild_cache": ("NO_CACHE", "LOCAL"),
+}
 _PREFIX = re.compile(r"[a-z0-9]+(?:[-/][a-z0-9]+)*")
 _BUCKET = re.compile(r"(?:s3://)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[\w!.*'()/-]*)?")
 _LEASE_S = (5.0, 3600.0)
@@ -67,6 +78,12 @@ class Settings:
     """KMS key (ARN, id or alias) of repositories that are created here; default: AES-256."""
     scan_on_push: bool = True
     """Whether repositories that are created here scan each image."""
+    scan: str = "off"
+    """What scans decide: nothing (``off``), ``report``, or ``block:HIGH``: no image with such findings is used."""
+    scan_ignore: tuple[str, ...] = ()
+    """Names of findings that do not count, for example ``CVE-2024-1234``."""
+    scan_timeout_s: float = 900.0
+    """How many seconds the scan of an image is waited for."""
     ca_bundle: str | None = None
     """PEM file that the build and the registry client trust; default: ``PIP_CERT`` and its like."""
     pip_index_url: str | None = field(default=None, repr=False)
@@ -149,10 +166,11 @@ class Settings:
                 f"account {self.account!r} is not an AWS account id",
                 hint="write its 12 digits, in a file between quotes",
             )
-        if self.mirror not in _MIRROR:
-            raise SettingsError(f"mirror {self.mirror!r} cannot be used", hint=f"write {' or '.join(_MIRROR)}")
-        if self.verify not in _VERIFY:
-            raise SettingsError(f"verify {self.verify!r} cannot be used", hint=f"write {', '.join(_VERIFY)}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise SettingsError(
+                    f"{name} {getattr(self, name)!r} cannot be used", hint=f"write one of {', '.join(choices)}"
+                )
         if self.lease_bucket is not None and not _BUCKET.fullmatch(self.lease_bucket):
             raise SettingsError(
                 f"lease_bucket {self.lease_bucket!r} cannot be used", hint="write BUCKET or s3://BUCKET/PREFIX"
@@ -169,10 +187,6 @@ class Settings:
         self._check_codebuild()
 
     def _check_codebuild(self) -> None:
-        if self.codebuild_cache not in _CACHES:
-            raise SettingsError(
-                f"codebuild_cache {self.codebuild_cache!r} cannot be used", hint=f"write {' or '.join(_CACHES)}"
-            )
         if self.codebuild_project is not None and not _PROJECT.fullmatch(self.codebuild_project):
             raise SettingsError(
                 f"codebuild_project {self.codebuild_project!r} is not the name of a project",
@@ -354,6 +368,9 @@ def _endpoints(value: object) -> tuple[RegistryEndpoint, ...]:
 _SPECIAL_READERS: dict[str, Callable[[object], Any]] = {
     "registry_endpoints": _endpoints,
     "scan_on_push": read_flag,
+    "scan": read_scan,
+    "scan_ignore": read_texts,
+    "scan_timeout_s": read_number,
     "catalog": read_locations,
     "catalog_offline": read_flag,
     "accept_stand_ins": read_flag,

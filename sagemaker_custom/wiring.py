@@ -16,12 +16,7 @@ from sagemaker_custom.bases import describe_serving, find_base, with_defaults
 from sagemaker_custom.builders.choice import BuilderChoice, builder_choice, check_builder
 from sagemaker_custom.catalog_sources import Locations, open_catalog
 from sagemaker_custom.dockerfile_folder import read_context
-from sagemaker_custom.errors import (
-    CredentialsError,
-    ImageNotInCatalogError,
-    SettingsError,
-    UsageError,
-)
+from sagemaker_custom.errors import CredentialsError, ImageNotInCatalogError, SettingsError, UsageError
 from sagemaker_custom.own_plans import own_warnings, plan_own_image
 from sagemaker_custom.plan import (
     BuildPlan,
@@ -254,7 +249,7 @@ class Parts:
         check_builder(builder)
         with self._progress() as progress:
             bench = self.workbench(progress)
-            return ensure_image(
+            used = ensure_image(
                 plan,
                 policy=check_policy(policy),
                 store=self._store(plan),
@@ -265,6 +260,8 @@ class Parts:
                 lock=lock,
                 turns=bench.turns(is_local=plan.is_local),
             )
+            bench.check_scan(plan, used, self._store(plan))
+            return used
 
     def _lease_objects(self) -> ConditionalObjects:
         from sagemaker_custom.aws.conditional import ConditionalObjects

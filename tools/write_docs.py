@@ -47,7 +47,7 @@ def with_tables(text: str, tables: str) -> str:
 def iam_policies(known: Catalog) -> str:
     """Return a section a route, with its policy where nothing is filled in, and what a build in CodeBuild runs."""
     del known
-    place = Place(leases="LEASE-BUCKET", secret="INDEX-SECRET", in_vpc=True)  # noqa: S106 - the name of one
+    place = Place(leases="LEASE-BUCKET", secret="INDEX-SECRET", in_vpc=True, scans=True)  # noqa: S106 - the name of one
     sections = [
         f"## {route}\n\n{DESCRIPTIONS[route]}\n\n{_json(policy(route, place))}\n\n{_calls(uses_of(route, place))}"
         for route in ROUTES

@@ -2,6 +2,17 @@
 
 from sagemaker_custom.aws.codebuild import CodeBuild
 from sagemaker_custom.aws.connection import Connection, open_session
+from sagemaker_custom.aws.scans import Finding, ImageScan, Scans
 from sagemaker_custom.aws.services import Aws, ListedObject, StoredObject
 
-__all__ = ["Aws", "CodeBuild", "Connection", "ListedObject", "StoredObject", "open_session"]
+__all__ = [
+    "Aws",
+    "CodeBuild",
+    "Connection",
+    "Finding",
+    "ImageScan",
+    "ListedObject",
+    "Scans",
+    "StoredObject",
+    "open_session",
+]

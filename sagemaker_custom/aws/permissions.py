@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
+from sagemaker_custom.aws.image_uses import OPERATIONS
+
 Resource: TypeAlias = Literal[
     "any",
     "own",
@@ -45,6 +47,8 @@ class Place:
     role: str = "CODEBUILD-ROLE"
     secret: str | None = None
     """Name or ARN of the secret for package indexes; ``None`` without one."""
+    scans: bool = False
+    """Whether scan findings decide on the use of images."""
     in_vpc: bool = False
     """Whether builds run in a VPC."""
 
@@ -84,6 +88,8 @@ class Use:
     resource: Resource
 
 
+_SAGEMAKER = tuple("".join(word.capitalize() for word in name.split("_")) for name in OPERATIONS)
+
 ACTIONS: Mapping[str, tuple[str, ...]] = {
     # An identity needs no right to ask who it is.
     "sts.GetCallerIdentity": (),
@@ -92,6 +98,12 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "ecr.CreateRepository": ("ecr:CreateRepository",),
     "ecr.ListImages": ("ecr:ListImages",),
     "ecr.BatchDeleteImage": ("ecr:BatchDeleteImage",),
+    "ecr.DescribeImages": ("ecr:DescribeImages",),
+    "ecr.DescribeImageScanFindings": ("ecr:DescribeImageScanFindings",),
+    "ecr.StartImageScan": ("ecr:StartImageScan",),
+    "ecr.GetLifecyclePolicy": ("ecr:GetLifecyclePolicy",),
+    "ecr.PutLifecyclePolicy": ("ecr:PutLifecyclePolicy",),
+    **{f"sagemaker.{name}": (f"sagemaker:{name}",) for name in _SAGEMAKER},
     # What is allowed to a bucket as a whole and what to its objects is told apart by S3 itself.
     "s3.HeadObject": ("s3:GetObject",),
     "s3.GetObject": ("s3:GetObject",),
@@ -167,7 +179,8 @@ _APPEND = (*_USE, *_REPOSITORY, *_uses("own", *_PUSH), *_uses("base", *_LOOK))
 _CODEBUILD = (
     *_USE,
     *_PUBLISH,
-    *_uses("own", "registry.HEAD blobs", "registry.PUT manifests"),
+    # CodeBuild pushes the image; what is known of it is put beside it from here.
+    *_uses("own", *_PUSH),
     *_uses("base", "registry.HEAD manifests"),
     *_uses(
         "project",
@@ -196,6 +209,13 @@ _ADMIN = (
     *_uses("registry", "ecr.DescribeRepositories"),
 )
 
+_PRUNE = (
+    *_uses("any", "sts.GetCallerIdentity", *(f"sagemaker.{name}" for name in _SAGEMAKER)),
+    *_uses("registry", "ecr.DescribeRepositories"),
+    *_uses("own", "ecr.DescribeImages", "ecr.BatchDeleteImage", "ecr.GetLifecyclePolicy", "ecr.PutLifecyclePolicy"),
+    *_uses("catalog", "s3.ListObjectsV2", "s3.GetObject"),
+)
+
 ROUTES: Mapping[str, tuple[Use, ...]] = {
     "use": _USE,
     "docker": _DOCKER,
@@ -203,6 +223,7 @@ ROUTES: Mapping[str, tuple[Use, ...]] = {
     "codebuild": _CODEBUILD,
     "codebuild-service": _SERVICE,
     "platform-admin": _ADMIN,
+    "prune": _PRUNE,
 }
 """What each route calls."""
 
@@ -213,8 +234,12 @@ DESCRIPTIONS: Mapping[str, str] = {
     "codebuild": "Have CodeBuild build in a project that exists, follow its log, and name the image.",
     "codebuild-service": "The service role that builds run as.",
     "platform-admin": "All of these, create the CodeBuild project, mirror base images, and list what is built.",
+    "prune": "Find out what uses images, and remove those that nothing uses.",
 }
 """Who a policy is for."""
+
+
+_WITHOUT_TURNS = ("use", "prune")
 
 
 def uses_of(route: str, place: Place) -> tuple[Use, ...]:
@@ -222,8 +247,9 @@ def uses_of(route: str, place: Place) -> tuple[Use, ...]:
     uses = ROUTES[route]
     if route != "codebuild-service":
         # Who only uses images waits for nobody.
-        leases = _uses("leases", "s3.PutObject", "s3.GetObject") if place.leases and route != "use" else ()
-        return (*uses, *leases)
+        leases = _uses("leases", "s3.PutObject", "s3.GetObject") if place.leases and route not in _WITHOUT_TURNS else ()
+        scans = _uses("own", "ecr.DescribeImageScanFindings", "ecr.StartImageScan") if place.scans else ()
+        return (*uses, *leases, *(scans if route != "prune" else ()))
     secret = _uses("secret", "build.secret") if place.secret else ()
     network = _uses("any", "build.network") if place.in_vpc else ()
     return (*uses, *secret, *network)

@@ -12,7 +12,7 @@ from sagemaker_custom.cli.output import json_option, print_document
 if TYPE_CHECKING:
     from sagemaker_custom.aws.permissions import Place
 
-ROUTES = ("use", "docker", "append", "codebuild", "codebuild-service", "platform-admin")
+ROUTES = ("use", "docker", "append", "codebuild", "codebuild-service", "platform-admin", "prune")
 
 
 @click.command()
@@ -67,6 +67,7 @@ def _place(region: str | None, account: str | None, bucket: str | None, catalog_
         project=settings.codebuild_project or default.project,
         role=settings.codebuild_service_role or default.role,
         secret=settings.codebuild_index_secret,
+        scans=settings.scan != "off",
         in_vpc=bool(settings.codebuild_vpc_id),
     )
     if region is None:

@@ -22,9 +22,11 @@ from fakes.fake_engine import FakeEngine, FakeRoute
 from fakes.fake_registry import FakeRegistry
 from fakes.tiny_wheels import make_wheel
 
-from sagemaker_custom.aws import Aws, CodeBuild
+from sagemaker_custom.aws import Aws, CodeBuild, Scans
 from sagemaker_custom.aws.conditional import ConditionalObjects
+from sagemaker_custom.aws.image_uses import ImageUses
 from sagemaker_custom.aws.permissions import ACTIONS, DESCRIPTIONS, ROUTES, Place, policy, uses_of
+from sagemaker_custom.aws.stored_images import StoredImages
 from sagemaker_custom.builders.codebuild import CodeBuildBuilder
 from sagemaker_custom.builders.codebuild_context import BUILDSPEC
 from sagemaker_custom.builders.docker import DockerBuilder
@@ -33,10 +35,13 @@ from sagemaker_custom.builders.store import RegistryStore
 from sagemaker_custom.building import Workbench
 from sagemaker_custom.cli import cli, iam
 from sagemaker_custom.errors import AwsError
+from sagemaker_custom.evidence import Evidence, RecordingBuilder
+from sagemaker_custom.inventories import Inventories
 from sagemaker_custom.leases import LockKey, OwnTurn, SharedLease
 from sagemaker_custom.mirror import mirror_image
 from sagemaker_custom.plan import FINGERPRINT_LABEL
 from sagemaker_custom.progress import NoProgress
+from sagemaker_custom.pruning import lifecycle_policy
 from sagemaker_custom.reference import ImageReference, RegistryCredentials, digest_of
 from sagemaker_custom.repositories import Repositories
 from sagemaker_custom.settings import Settings
@@ -57,8 +62,23 @@ PLACE = Place(
     leases=f"{LEASES}/team",
     role=ROLE,
     secret="team/index",
+    scans=True,
     in_vpc=True,
 )
+# One of everything that SageMaker lists.
+LISTED = {
+    "Endpoints": [{"EndpointName": "a"}],
+    "InferenceComponents": [{"InferenceComponentName": "a"}],
+    "Models": [{"ModelName": "a"}],
+    "ModelPackageSummaryList": [{"ModelPackageArn": "a"}],
+    "PipelineSummaries": [{"PipelineName": "a"}],
+    "MonitoringScheduleSummaries": [{"MonitoringScheduleName": "a"}],
+    "TrainingJobSummaries": [{"TrainingJobName": "a"}],
+    "ProcessingJobSummaries": [{"ProcessingJobName": "a"}],
+    "HyperParameterTuningJobSummaries": [{"HyperParameterTuningJobName": "a"}],
+    "Images": [{"ImageName": "a"}],
+    "ImageVersions": [{"Version": 1}],
+}
 # What the protocol asks of a registry when a Docker Engine pulls and pushes, which it does itself.
 ENGINE_PULLS = ("HEAD manifests", "GET manifests", "GET blobs")
 ENGINE_PUSHES = ("HEAD blobs", "POST uploads", "PUT uploads", "HEAD manifests", "PUT manifests")
@@ -197,14 +217,18 @@ class Bench:
         for item in self.aws.list_objects("team-catalog", "recipes/"):
             self.aws.read_object("team-catalog", item.key)
         self.registry.put_image(REPOSITORY, "used", labels={FINGERPRINT_LABEL: FINGERPRINT})
-        RegistryStore(self.client).find(self.plan.reference.with_tag("used"))
+        found = RegistryStore(self.client).find(self.plan.reference.with_tag("used"))
+        scans = Scans(self.aws.connection, region=REGION, account=ACCOUNT)
+        assert scans.find(REPOSITORY, found.digest) is None
+        with suppress(AwsError):
+            scans.start(REPOSITORY, found.digest)
 
     def docker(self):
         self.use()
         self.lease()
         engine = FakeEngine(self.registry)
         builder = DockerBuilder(engine, choose_route=lambda: FakeRoute(engine), **self.parts())
-        builder.build(self.plan)
+        self.recording(builder).build(self.plan)
         self.record.engine(ENGINE_PULLS, BASE.repository, BASE_HOST_ACCOUNT)
         self.record.engine(ENGINE_PUSHES, REPOSITORY, ACCOUNT)
 
@@ -260,7 +284,13 @@ class Bench:
             confirm=lambda question: True,
             **self.parts(),
         )
-        builder.build(self.plan)
+        self.recording(builder).build(self.plan)
+
+    def recording(self, builder):
+        """What a workbench makes of every builder."""
+        inventories = Inventories(self.client, self.folder / "cache", NoProgress())
+        evidence = Evidence(self.client, lambda: inventories)
+        return RecordingBuilder(builder, evidence, clock=self.parts()["clock"], progress=NoProgress())
 
     def platform_admin(self):
         self.docker()
@@ -269,6 +299,26 @@ class Bench:
         self.codebuild()
         self.aws.repositories("sagemaker-custom-", region=REGION, account=ACCOUNT)
         self.aws.tags(REPOSITORY, region=REGION, account=ACCOUNT)
+
+    def prune(self):
+        self.aws.account_id()
+        for item in self.aws.list_objects("team-catalog", "recipes/"):
+            self.aws.read_object("team-catalog", item.key)
+        # Before moto is asked, which does not know them all.
+        self.session.events.register("before-call.sagemaker.*", _sagemaker)
+        uses = ImageUses(self.aws.connection, region=REGION, progress=NoProgress())
+        uses.since(datetime(2026, 11, 21, tzinfo=timezone.utc))
+        boto3.client("ecr", region_name=REGION).create_repository(repositoryName=REPOSITORY)
+        self.aws.repositories("sagemaker-custom-", region=REGION, account=ACCOUNT)
+        stored = StoredImages(self.aws.connection, region=REGION, account=ACCOUNT)
+        stored.of(REPOSITORY)
+        stored.remove(REPOSITORY, ["sha256:" + "1" * 64])
+        stored.lifecycle_policy(REPOSITORY)
+        stored.put_lifecycle_policy(REPOSITORY, lifecycle_policy(30))
+
+
+def _sagemaker(model, **kwargs):
+    return AWSResponse("", 200, {}, None), LISTED if model.name.startswith("List") else {}
 
 
 def _deny_some(request, **kwargs):
@@ -297,7 +347,7 @@ def allowed(document, action, arn):
     )
 
 
-@pytest.mark.parametrize("route", ["use", "docker", "append", "codebuild", "platform-admin"])
+@pytest.mark.parametrize("route", ["use", "docker", "append", "codebuild", "platform-admin", "prune"])
 def test_the_policy_of_a_route_allows_what_it_calls_and_nothing_else(route, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
