@@ -6,7 +6,7 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property
@@ -70,6 +70,10 @@ class Workbench:
     repositories: Repositories
     copy: Copy
     """Brings an image from one registry to another."""
+    sleep: Callable[[float], None] = time.sleep
+    """Waits for seconds."""
+    confirm: Callable[[str], bool | None] = confirm
+    """Asks a person a question on a terminal; ``None`` where nobody can be asked."""
 
     def builder(self, plan: BuildPlan, builder: str, lock: Lock | None = None) -> ImageBuilder:
         """Return the builder for ``plan``.
@@ -106,12 +110,15 @@ class Workbench:
     def turns(self, *, is_local: bool) -> tuple[BuildLock, ...]:
         """Return what lets one caller at a time make an image, for local mode or for a registry."""
         settings = self.settings
-        machine = MachineLock(Path(settings.cache_dir, "locks"))
+        machine = self._machine_lock
         if is_local or settings.lease_bucket is None:
             return (machine,)
         bucket, _, prefix = settings.lease_bucket.removeprefix("s3://").strip("/").partition("/")
         prefix = f"{prefix}/" if prefix else ""
-        return (machine, SharedLease(self.lease_objects(), bucket=bucket, prefix=prefix, lease_s=settings.lease_s))
+        lease = SharedLease(
+            self.lease_objects(), bucket=bucket, prefix=prefix, lease_s=settings.lease_s, sleep=self.sleep
+        )
+        return (machine, lease)
 
     def preview(self, plan: BuildPlan) -> Lock | None:
         """Say which wheels would be added; see :meth:`AppendBuilder.preview`."""
@@ -122,7 +129,16 @@ class Workbench:
         """What is known of bases."""
         from sagemaker_custom.inventories import Inventories
 
-        return Inventories(self.registry(), Path(self.settings.cache_dir), self.progress)
+        return Inventories(self.registry(), Path(self.settings.cache_dir), self.progress, turn=self._reading)
+
+    @property
+    def _machine_lock(self) -> MachineLock:
+        return MachineLock(Path(self.settings.cache_dir, "locks"), sleep=self.sleep)
+
+    def _reading(self, base: ImageReference, is_known: Callable[[], bool]) -> AbstractContextManager[object]:
+        # Images that are built at the same time read the layers of the base that they share once.
+        key = LockKey(reference=base, fingerprint="inventory")
+        return self._machine_lock.hold(key, is_there=is_known, progress=self.progress)
 
     @property
     def _endpoints(self) -> Endpoints:
@@ -176,8 +192,8 @@ class Workbench:
             version=__version__,
             token=_token,
             clock=_now,
-            sleep=time.sleep,
-            confirm=confirm,
+            sleep=self.sleep,
+            confirm=self.confirm,
             progress=self.progress,
         )
 
