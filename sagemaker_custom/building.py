@@ -7,7 +7,7 @@ import secrets
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +21,7 @@ from sagemaker_custom.builders.endpoints import Endpoints
 from sagemaker_custom.leases import BuildLock, LockKey, MachineLock, SharedLease
 from sagemaker_custom.plan import BuildPlan, PipIndexes
 from sagemaker_custom.progress import Progress, confirm
-from sagemaker_custom.reference import ImageReference, RegistryCredentials
+from sagemaker_custom.reference import Digest, ImageReference, RegistryCredentials
 from sagemaker_custom.resolve import PipStep
 from sagemaker_custom.settings import Settings
 
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from sagemaker_custom.builders.docker import DockerBuilder
     from sagemaker_custom.builders.docker_engine import DockerEngine
     from sagemaker_custom.inventories import Inventories
+    from sagemaker_custom.inventories.layer_scan import LayerFacts
     from sagemaker_custom.leases.shared import VersionedStore
     from sagemaker_custom.mirror import Mirrored, Watch
     from sagemaker_custom.registry import RegistryClient
@@ -74,6 +75,8 @@ class Workbench:
     """Waits for seconds."""
     confirm: Callable[[str], bool | None] = confirm
     """Asks a person a question on a terminal; ``None`` where nobody can be asked."""
+    passed: dict[Digest, LayerFacts] = field(default_factory=dict)
+    """Layers of bases that were brought; shared where several images are made at a time."""
 
     def builder(self, plan: BuildPlan, builder: str, lock: Lock | None = None) -> ImageBuilder:
         """Return the builder for ``plan``.
@@ -129,7 +132,9 @@ class Workbench:
         """What is known of bases."""
         from sagemaker_custom.inventories import Inventories
 
-        return Inventories(self.registry(), Path(self.settings.cache_dir), self.progress, turn=self._reading)
+        return Inventories(
+            self.registry(), Path(self.settings.cache_dir), self.progress, passed=self.passed, turn=self._reading
+        )
 
     @property
     def _machine_lock(self) -> MachineLock:

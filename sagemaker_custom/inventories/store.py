@@ -14,6 +14,7 @@ from sagemaker_custom.errors import BaseImageError, RegistryError, SageMakerCust
 from sagemaker_custom.inventories.artifact import fetch, publish, tag_of
 from sagemaker_custom.inventories.combined import combine
 from sagemaker_custom.inventories.disk_cache import DiskCache
+from sagemaker_custom.inventories.layer_scan import LayerFacts
 from sagemaker_custom.inventories.reading import LayerReader
 from sagemaker_custom.inventory import (
     Inventory,
@@ -51,6 +52,7 @@ class Inventories:
         registry: Reads images, and writes inventories beside them.
         cache_dir: Folder for what was found out.
         progress: Told when layers have to be read.
+        passed: What other inventories of this process know of layers that pass by, and these share.
         turn: Held while the layers of a base are read; it is asked whether another one has read them meanwhile.
     """
 
@@ -60,11 +62,12 @@ class Inventories:
         cache_dir: Path,
         progress: Progress,
         *,
+        passed: dict[Digest, LayerFacts] | None = None,
         turn: Callable[[ImageReference, Callable[[], bool]], AbstractContextManager[object]] = lambda *_: nullcontext(),
     ) -> None:
         self._registry = registry
         self._disk = DiskCache(cache_dir / "inventories")
-        self._layers = LayerReader(registry, progress)
+        self._layers = LayerReader(registry, progress, passed=passed)
         self._turn = turn
 
     def watch(self, blob: oci.Descriptor, chunks: Iterator[bytes]) -> Iterator[bytes]:

@@ -87,7 +87,11 @@ def _reference(one: Wanted, parts: Parts) -> str | None:
 def _catalogs_then(revision: str, parts: Parts, git: RunGit) -> Iterator[_Then]:
     with TemporaryDirectory(prefix="sagemaker-custom-") as temporary:
         if is_no_revision(revision):
-            yield _Then(notes=(f"there is nothing before the revision {revision}: all images count as changed",))
+            yield _Then(
+                notes=(
+                    f"there is nothing before the revision {revision}: all images of team catalogs count as changed",
+                )
+            )
             return
         folders, notes, commits = [], [], []
         for number, folder in enumerate(parts.team_folders):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Literal, Protocol
 
 from sagemaker_custom.catalog import Catalog
 from sagemaker_custom.errors import ImageMissingError, SageMakerCustomError
 from sagemaker_custom.own_images import OwnImage
 from sagemaker_custom.plan import BuildPlan
-from sagemaker_custom.reference import ImageReference
+from sagemaker_custom.reference import Digest, ImageReference
 from sagemaker_custom.spec import ImageSpec
 from sagemaker_custom.wiring import Parts
 
 if TYPE_CHECKING:
+    from sagemaker_custom.inventories.layer_scan import LayerFacts
     from sagemaker_custom.prebuild.rows import Attendant
     from sagemaker_custom.wheels.lock import Lock
 
@@ -103,6 +104,8 @@ class PartsMaker:
     always: bool = False
     """Whether to build what is there, too."""
     lock: Lock | None = None
+    passed: dict[Digest, LayerFacts] = field(default_factory=dict)
+    """What one thread has seen of a base that it brought, for the others."""
 
     def plan(self, wanted: Wanted) -> BuildPlan:
         """Say what is to be made."""
@@ -126,6 +129,10 @@ class PartsMaker:
     def _ensure(self, plan: BuildPlan, policy: str, attendant: Attendant) -> ImageReference:
         bench = self.parts.workbench(attendant)
         attended = replace(
-            bench, copy=attendant.mirroring(bench.copy), sleep=attendant.sleep, confirm=attendant.confirm
+            bench,
+            copy=attendant.mirroring(bench.copy),
+            sleep=attendant.sleep,
+            confirm=attendant.confirm,
+            passed=self.passed,
         )
         return self.parts.ensure_at(attended, plan, policy=policy, builder=self.builder, lock=self.lock)
