@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from sagemaker_custom.aws import Aws
     from sagemaker_custom.builders.append import AppendBuilder, AppendParts
     from sagemaker_custom.builders.codebuild import CodeBuildBuilder
+    from sagemaker_custom.builders.codebuild_watch import RemoteBuilds
     from sagemaker_custom.builders.docker import DockerBuilder
     from sagemaker_custom.builders.docker_engine import DockerEngine
     from sagemaker_custom.inventories import Inventories
@@ -75,6 +76,8 @@ class Workbench:
     """Waits for seconds."""
     confirm: Callable[[str], bool | None] = confirm
     """Asks a person a question on a terminal; ``None`` where nobody can be asked."""
+    builds: Callable[[str], RemoteBuilds] | None = None
+    """CodeBuild in a region, where it is not asked for each build by itself."""
     passed: dict[Digest, LayerFacts] = field(default_factory=dict)
     """Layers of bases that were brought; shared where several images are made at a time."""
 
@@ -187,7 +190,7 @@ class Workbench:
         aws = self.aws()
         return CodeBuildBuilder(
             self.settings,
-            builds=lambda region: CodeBuild(aws.connection, region=region),
+            builds=self.builds or (lambda region: CodeBuild(aws.connection, region=region)),
             contexts=aws,
             registry=self.registry(),
             endpoints=self._endpoints,

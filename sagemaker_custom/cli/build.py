@@ -29,6 +29,7 @@ VERIFY = ("auto", "run", "static")
     "--changed-since", metavar="REV", help="With --all: those alone that the catalogs in git did not have at REV."
 )
 @click.option("--jobs", type=click.IntRange(min=1), metavar="N", help="How many at a time; default: 2, 4 in CodeBuild.")
+@click.option("--batch", is_flag=True, help="Of several images in CodeBuild: start their builds as one batch.")
 @click.option("--always", is_flag=True, help="Build afresh, even if the image is there.")
 @click.option("--builder", type=click.Choice(BUILDERS), default="auto", show_default=True, help="What builds.")
 @click.option("--lock", "lock_file", metavar="FILE", help="What to install, as the lock command wrote it.")
@@ -41,6 +42,7 @@ def build(
     everything: bool,
     changed_since: str | None,
     jobs: int | None,
+    batch: bool,
     always: bool,
     builder: str,
     lock_file: str | None,
@@ -55,19 +57,22 @@ def build(
     from sagemaker_custom.cli.asked import parts_for
     from sagemaker_custom.cli.build_many import BuildMany
     from sagemaker_custom.locks import read_lock_file
-    from sagemaker_custom.prebuild import PartsMaker
+    from sagemaker_custom.prebuild import PartsMaker, batch_gate
     from sagemaker_custom.settings import Settings
 
     settings = Settings.load()
     parts = parts_for(image, replace(settings, verify=verify) if verify else settings)
     if everything or changed_since is not None:
         _check_everything(image, everything=everything)
+    if batch and (settings.builder if builder == "auto" else builder) != "codebuild":
+        raise UsageError("--batch is for builds in CodeBuild", hint="write --builder codebuild beside it")
     maker = PartsMaker(
         parts=parts,
         planned=lambda one: _plan(one, parts),
         always=always,
         builder=builder,
         lock=read_lock_file(Path(lock_file)) if lock_file else None,
+        gate=batch_gate(parts) if batch else None,
     )
     many = BuildMany(maker=maker, jobs=jobs, as_json=as_json)
     if everything:

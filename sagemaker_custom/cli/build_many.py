@@ -77,7 +77,9 @@ class BuildMany:
 
     def images(self, wanted: Sequence[Wanted], changes: Changes | None = None) -> int:
         """Make sure of some."""
-        jobs = self.jobs or default_jobs(self.maker.builder, self.maker.parts.settings)
+        # Those of a batch wait for each other, so that none may wait for room.
+        usual = len(wanted) if self.maker.gate else default_jobs(self.maker.builder, self.maker.parts.settings)
+        jobs = self.jobs or usual
         outcomes = Prebuild(self.maker, board=terminal_board(), jobs=jobs).run(wanted) if wanted else ()
         self._show(outcomes, changes)
         if any(isinstance(outcome.error, InterruptedRunError) for outcome in outcomes):

@@ -15,6 +15,7 @@ from sagemaker_custom.spec import ImageSpec
 from sagemaker_custom.wiring import Parts
 
 if TYPE_CHECKING:
+    from sagemaker_custom.builders.codebuild_batch import BatchGate
     from sagemaker_custom.inventories.layer_scan import LayerFacts
     from sagemaker_custom.prebuild.rows import Attendant
     from sagemaker_custom.wheels.lock import Lock
@@ -77,6 +78,18 @@ def placed(wanted: Wanted, specs: Sequence[ImageSpec], regions: Sequence[str]) -
     return tuple(replace(wanted, spec=spec, region=region) for region in places for spec in specs)
 
 
+def batch_gate(parts: Parts) -> BatchGate:
+    """Return where the builds of several threads become batches of CodeBuild."""
+    from sagemaker_custom.aws import CodeBuild, CodeBuildBatches
+    from sagemaker_custom.builders.codebuild_batch import BatchGate
+
+    connection = parts.aws.connection
+    return BatchGate(
+        builds=lambda region: CodeBuild(connection, region=region),
+        batches=lambda region: CodeBuildBatches(connection, region=region),
+    )
+
+
 class ImageMaker(Protocol):
     """Makes images, in several threads at once."""
 
@@ -104,6 +117,8 @@ class PartsMaker:
     always: bool = False
     """Whether to build what is there, too."""
     lock: Lock | None = None
+    gate: BatchGate | None = None
+    """Where the builds of CodeBuild wait for each other, to be one batch."""
     passed: dict[Digest, LayerFacts] = field(default_factory=dict)
     """What one thread has seen of a base that it brought, for the others."""
 
@@ -133,6 +148,7 @@ class PartsMaker:
             copy=attendant.mirroring(bench.copy),
             sleep=attendant.sleep,
             confirm=attendant.confirm,
+            builds=self.gate.builds(sleep=attendant.sleep, confirm=attendant.confirm) if self.gate else None,
             passed=self.passed,
         )
         return self.parts.ensure_at(attended, plan, policy=policy, builder=self.builder, lock=self.lock)

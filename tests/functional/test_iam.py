@@ -22,10 +22,11 @@ from fakes.fake_engine import FakeEngine, FakeRoute
 from fakes.fake_registry import FakeRegistry
 from fakes.tiny_wheels import make_wheel
 
-from sagemaker_custom.aws import Aws, CodeBuild
+from sagemaker_custom.aws import Aws, CodeBuild, CodeBuildBatches
 from sagemaker_custom.aws.conditional import ConditionalObjects
 from sagemaker_custom.aws.permissions import ACTIONS, DESCRIPTIONS, ROUTES, Place, policy, uses_of
 from sagemaker_custom.builders.codebuild import CodeBuildBuilder
+from sagemaker_custom.builders.codebuild_batch import BatchGate
 from sagemaker_custom.builders.codebuild_context import BUILDSPEC
 from sagemaker_custom.builders.docker import DockerBuilder
 from sagemaker_custom.builders.endpoints import Endpoints
@@ -251,10 +252,10 @@ class Bench:
         with suppress(KeyboardInterrupt):
             self._codebuild(_ctrl_c)
 
-    def _codebuild(self, sleep):
+    def _codebuild(self, sleep, builds=None):
         builder = CodeBuildBuilder(
             Settings(codebuild_service_role=ROLE),
-            builds=lambda region: CodeBuild(self.aws.connection, region=region),
+            builds=builds or (lambda region: CodeBuild(self.aws.connection, region=region)),
             contexts=self.aws,
             sleep=sleep,
             confirm=lambda question: True,
@@ -262,7 +263,22 @@ class Bench:
         )
         builder.build(self.plan)
 
+    def codebuild_batch(self):
+        self.codebuild()
+        self.api.projects["sagemaker-custom"]["buildBatchConfig"] = {"serviceRole": ROLE}
+        gate = BatchGate(
+            builds=lambda region: CodeBuild(self.aws.connection, region=region),
+            batches=lambda region: CodeBuildBatches(self.aws.connection, region=region),
+            quiet_s=0,
+        )
+        for sleep in (lambda seconds: None, _ctrl_c):
+            # Of an image that no build was left over of.
+            self.api.builds.clear()
+            with suppress(KeyboardInterrupt):
+                self._codebuild(sleep, gate.builds(sleep=lambda seconds: None, confirm=lambda question: True))
+
     def platform_admin(self):
+        self.codebuild_batch()
         self.docker()
         self.append()
         self._codebuild(lambda seconds: None)
@@ -297,7 +313,7 @@ def allowed(document, action, arn):
     )
 
 
-@pytest.mark.parametrize("route", ["use", "docker", "append", "codebuild", "platform-admin"])
+@pytest.mark.parametrize("route", ["use", "docker", "append", "codebuild", "codebuild-batch", "platform-admin"])
 def test_the_policy_of_a_route_allows_what_it_calls_and_nothing_else(route, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
