@@ -2,7 +2,7 @@
 
 from sagemaker_custom.prebuild.changed import Changes, changed_since
 from sagemaker_custom.prebuild.images import ImageMaker, Outcome, PartsMaker, Wanted, batch_gate, wanted_images
-from sagemaker_custom.prebuild.rows import Attendant, Board, Row
+from sagemaker_custom.prebuild.rows import Attendant, Board, Interruption, Row
 from sagemaker_custom.prebuild.run import Prebuild, default_jobs
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "Board",
     "Changes",
     "ImageMaker",
+    "Interruption",
     "Outcome",
     "PartsMaker",
     "Prebuild",

@@ -39,6 +39,7 @@ class Prebuild:
         jobs: How many at a time.
         ask: Asks a person a question on a terminal; ``None`` where nobody can be asked.
         monotonic: Seconds that never go back.
+        interruption: What ends the work, besides Ctrl-C: whoever begins it.
     """
 
     def __init__(
@@ -49,12 +50,14 @@ class Prebuild:
         jobs: int,
         ask: Callable[[str], bool | None] = confirm,
         monotonic: Callable[[], float] = time.monotonic,
+        interruption: Interruption | None = None,
     ) -> None:
         self._maker = maker
         self._board = board
         self._jobs = jobs
         self._ask = ask
         self._monotonic = monotonic
+        self._interruption = interruption
 
     def run(self, wanted: Sequence[Wanted]) -> tuple[Outcome, ...]:
         """Make sure of all, and return how each of them went, in the same order.
@@ -63,7 +66,7 @@ class Prebuild:
         :class:`~sagemaker_custom.errors.InterruptedRunError`. A second Ctrl-C waits for nothing.
         """
         rows = [Row(number=number, of=len(wanted), name=one.describe()) for number, one in enumerate(wanted, 1)]
-        interruption = Interruption()
+        interruption = self._interruption or Interruption()
         attendants = [Attendant(row, self._board, interruption, monotonic=self._monotonic) for row in rows]
         work = _Work(self._maker, wanted, attendants, jobs=self._jobs)
         with self._board.open(rows):

@@ -144,6 +144,7 @@ class CodeBuildApi:
     def token_expires(self) -> None:
         """Let five minutes pass."""
         self.tokens.clear()
+        self.batch_tokens.clear()
 
     def _answer(self, request, **kwargs):
         operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]

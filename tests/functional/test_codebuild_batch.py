@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from dataclasses import replace
 
 import pytest
@@ -13,14 +14,22 @@ from fakes.example_plan import example_plan
 from fakes.fake_maker import FakeBoard
 
 from sagemaker_custom.aws import CodeBuild, CodeBuildBatches
-from sagemaker_custom.builders.codebuild_batch import BatchGate
+from sagemaker_custom.builders.codebuild_batch import QUIET_S, BatchGate
 from sagemaker_custom.builders.codebuild_context import BUILDSPEC
-from sagemaker_custom.prebuild import PartsMaker, Prebuild, Wanted
-from sagemaker_custom.settings import Settings
+from sagemaker_custom.prebuild import Interruption, PartsMaker, Prebuild, Wanted
 from sagemaker_custom.wiring import Parts
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/codebuild"
+HURRY = 30
+"""How many times as fast as else."""
 BATCH_ROLE = f"arn:aws:iam::{ACCOUNT}:role/batches"
+
+
+class Hurried(Interruption):
+    """Lets nobody wait for long."""
+
+    def wait(self, seconds):
+        return super().wait(seconds / HURRY)
 
 
 class Bench:
@@ -42,7 +51,6 @@ class Bench:
         self.questions = []
         self.answer = True
         self.settings = {}
-        self.quiet_s = 0.3
 
     def plan(self, wanted):
         plan = example_plan()
@@ -66,10 +74,12 @@ class Bench:
         gate = BatchGate(
             builds=lambda region: CodeBuild(connection, region=region),
             batches=lambda region: CodeBuildBatches(connection, region=region),
-            quiet_s=self.quiet_s,
+            quiet_s=QUIET_S,
+            monotonic=lambda: time.monotonic() * HURRY,
         )
         maker = PartsMaker(parts=parts, planned=self.plan, gate=gate)
-        prebuild = Prebuild(maker, board=self.board, jobs=len(names), ask=self.ask)
+        interruption = Hurried()
+        prebuild = Prebuild(maker, board=self.board, jobs=len(names), ask=self.ask, interruption=interruption)
         outcomes = prebuild.run([wanted(name) for name in names])
         return {outcome.wanted.name: outcome for outcome in outcomes}
 
@@ -141,11 +151,9 @@ def test_a_failure_is_its_own_with_its_log_and_keeps_no_other_from_being_built(b
 
 
 def test_what_runs_already_is_joined_and_is_not_in_the_batch(bench):
-    alone = Parts(session=bench.cloud.boto_session, settings=replace(bench.cloud.settings, builder="codebuild"))
     bench.steps["1"] = (Step(), Step(), Step(lines=("left",), status="FAILED"))
     outcomes = bench.run("1")
     assert statuses(outcomes) == {"1": "failed"}
-    del alone
     bench.api.batches.clear()
     running = next(iter(bench.api.builds.values()))
     running.now = Step()
@@ -233,7 +241,3 @@ def test_builds_that_are_left_running_are_stopped_as_a_batch(bench):
     outcomes = bench.run("1")
     assert statuses(outcomes) == {"1": "failed"}
     assert bench.api.stopped == [bench.batch.id]
-
-
-def test_settings_of_a_project_alone_are_enough():
-    assert Settings(codebuild_project="images").has_codebuild
