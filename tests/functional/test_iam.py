@@ -280,11 +280,10 @@ class Bench:
                 self._codebuild(sleep, gate.builds(sleep=lambda seconds: None, confirm=lambda question: True))
 
     def platform_admin(self):
-        self.codebuild_batch()
         self.docker()
         self.append()
         self._codebuild(lambda seconds: None)
-        self.codebuild()
+        self.codebuild_batch()
         self.aws.repositories("sagemaker-custom-", region=REGION, account=ACCOUNT)
         self.aws.tags(REPOSITORY, region=REGION, account=ACCOUNT)
 
