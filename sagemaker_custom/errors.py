@@ -27,7 +27,7 @@
     │   ├── CredentialsError                 no credentials, or expired ones
     │   └── AccessDeniedError                an IAM action is missing
     ├── LocalContainerError (RuntimeError)   a container of local mode failed
-    └── InterruptedRunError (KeyboardInterrupt)  Ctrl-C ended a local run
+    └── InterruptedRunError (KeyboardInterrupt)  Ctrl-C ended a local run, or the building of images
 """
 
 from __future__ import annotations
@@ -175,7 +175,7 @@ class LocalContainerError(SageMakerCustomError, RuntimeError):
 
 
 class InterruptedRunError(SageMakerCustomError, KeyboardInterrupt):
-    """Ctrl-C ended a local run; still a ``KeyboardInterrupt``.
+    """Ctrl-C ended a local run, or the building of several images; still a ``KeyboardInterrupt``.
 
     The SDK's ``fit`` lets only what is an ``Exception`` out, and returns after a plain ``KeyboardInterrupt`` as if the
     training were done.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -32,8 +33,10 @@ def run_git(arguments: Sequence[str], text: bytes = b"") -> Answer:
         UsageError: There is no git.
     """
     command = ["git", *arguments]
+    # What it says is read, so that it has to say it in English.
+    environment = {**os.environ, "LC_ALL": "C"}
     try:
-        done = subprocess.run(command, input=text, capture_output=True, check=False)
+        done = subprocess.run(command, input=text, capture_output=True, env=environment, check=False)
     except OSError as error:
         raise UsageError(
             f"git cannot be run: {error.strerror}", hint="install git, or build without --changed-since"

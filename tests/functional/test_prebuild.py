@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 from fakes.base_images import CONDA, archive, conda, config_of, layer, package, push_image
@@ -71,6 +72,16 @@ class Team:
 
     def left_out(self, ended):
         return [one["name"] for one in ended.document["left_out"] if one["name"] != SHIPPED]
+
+
+def read_all(terminal):
+    """Everything that is written to a terminal until nobody has it open any more."""
+    pieces = []
+    with suppress(OSError):
+        while piece := os.read(terminal, 65536):
+            pieces.append(piece)
+    os.close(terminal)
+    return b"".join(pieces).decode()
 
 
 @pytest.fixture
@@ -144,6 +155,21 @@ class TestJobs:
         assert re.match("broken 2.3 training cpu +failed ", row)
         assert "nowhere" in row
         assert "broken 2.3 training cpu: " in ended.err
+
+    def test_on_a_terminal_a_table_is_drawn_and_no_log_garbles_it(self, cloud, team):
+        team.write("tiny", "pip:tiny")
+        command = [sys.executable, "-c", MAIN, "build", "--all", "--builder", "append", "--catalog", str(team.folder)]
+        ours, theirs = os.openpty()
+        environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100", "LINES": "30"}
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=theirs, env=environment, text=True) as process:
+            os.close(theirs)
+            shown = re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", read_all(ours))
+            out = process.stdout.read()
+        assert re.search(r"image +state +time +step", shown)
+        assert re.search(r"tiny 2\.3 training cpu +.*building", shown)
+        assert "builder append: asked for" not in shown
+        assert re.search(r"1 built, \d failed\r\n$", shown)
+        assert re.search(r"^tiny 2\.3 training cpu +built ", out, re.MULTILINE)
 
     def test_ctrl_c_ends_with_the_summary_and_130(self, cloud, team):
         for name in ("tiny", "small", "little"):
