@@ -6,8 +6,8 @@ import os
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -30,10 +30,12 @@ if TYPE_CHECKING:
     from sagemaker_custom.aws import Aws
     from sagemaker_custom.builders.append import AppendBuilder, AppendParts
     from sagemaker_custom.builders.codebuild import CodeBuildBuilder
+    from sagemaker_custom.builders.codebuild_watch import RemoteBuilds
     from sagemaker_custom.builders.docker import DockerBuilder
     from sagemaker_custom.builders.docker_engine import DockerEngine
     from sagemaker_custom.evidence import Evidence
     from sagemaker_custom.inventories import Inventories
+    from sagemaker_custom.inventories.layer_scan import LayerFacts
     from sagemaker_custom.leases.shared import VersionedStore
     from sagemaker_custom.mirror import Mirrored, Watch
     from sagemaker_custom.registry import RegistryClient
@@ -73,6 +75,14 @@ class Workbench:
     repositories: Repositories
     copy: Copy
     """Brings an image from one registry to another."""
+    sleep: Callable[[float], None] = time.sleep
+    """Waits for seconds."""
+    confirm: Callable[[str], bool | None] = confirm
+    """Asks a person a question on a terminal; ``None`` where nobody can be asked."""
+    builds: Callable[[str], RemoteBuilds] | None = None
+    """CodeBuild in a region, where it is not asked for each build by itself."""
+    passed: dict[Digest, LayerFacts] = field(default_factory=dict)
+    """Layers of bases that were brought; shared where several images are made at a time."""
 
     def builder(self, plan: BuildPlan, builder: str, lock: Lock | None = None) -> ImageBuilder:
         """Return the builder for ``plan``, which stores what is in the image beside it; see :meth:`_engine_for`."""
@@ -125,12 +135,15 @@ class Workbench:
     def turns(self, *, is_local: bool) -> tuple[BuildLock, ...]:
         """Return what lets one caller at a time make an image, for local mode or for a registry."""
         settings = self.settings
-        machine = MachineLock(Path(settings.cache_dir, "locks"))
+        machine = self._machine_lock
         if is_local or settings.lease_bucket is None:
             return (machine,)
         bucket, _, prefix = settings.lease_bucket.removeprefix("s3://").strip("/").partition("/")
         prefix = f"{prefix}/" if prefix else ""
-        return (machine, SharedLease(self.lease_objects(), bucket=bucket, prefix=prefix, lease_s=settings.lease_s))
+        lease = SharedLease(
+            self.lease_objects(), bucket=bucket, prefix=prefix, lease_s=settings.lease_s, sleep=self.sleep
+        )
+        return (machine, lease)
 
     def check_scan(self, plan: BuildPlan, used: ImageReference, store: ImageStore) -> None:
         """Let the image of a plan be used, or not, as the setting ``scan`` says; local mode knows no scans.
@@ -158,7 +171,7 @@ class Workbench:
         return ScanGate(
             read_policy(settings.scan, ignored=settings.scan_ignore, timeout_s=settings.scan_timeout_s),
             source=lambda account, region: Scans(self.aws().connection, region=region, account=account),
-            sleep=time.sleep,
+            sleep=self.sleep,
             clock=time.monotonic,
             progress=self.progress,
         )
@@ -172,7 +185,18 @@ class Workbench:
         """What is known of bases."""
         from sagemaker_custom.inventories import Inventories
 
-        return Inventories(self.registry(), Path(self.settings.cache_dir), self.progress)
+        return Inventories(
+            self.registry(), Path(self.settings.cache_dir), self.progress, passed=self.passed, turn=self._reading
+        )
+
+    @property
+    def _machine_lock(self) -> MachineLock:
+        return MachineLock(Path(self.settings.cache_dir, "locks"), sleep=self.sleep)
+
+    def _reading(self, base: ImageReference, is_known: Callable[[], bool]) -> AbstractContextManager[object]:
+        # Images that are built at the same time read the layers of the base that they share once.
+        key = LockKey(reference=base, fingerprint="inventory")
+        return self._machine_lock.hold(key, is_there=is_known, progress=self.progress)
 
     @property
     def _endpoints(self) -> Endpoints:
@@ -216,7 +240,7 @@ class Workbench:
         aws = self.aws()
         return CodeBuildBuilder(
             self.settings,
-            builds=lambda region: CodeBuild(aws.connection, region=region),
+            builds=self.builds or (lambda region: CodeBuild(aws.connection, region=region)),
             contexts=aws,
             registry=self.registry(),
             endpoints=self._endpoints,
@@ -226,8 +250,8 @@ class Workbench:
             version=__version__,
             token=_token,
             clock=_now,
-            sleep=time.sleep,
-            confirm=confirm,
+            sleep=self.sleep,
+            confirm=self.confirm,
             progress=self.progress,
         )
 

@@ -28,7 +28,7 @@
     │   └── AccessDeniedError                an IAM action is missing
     ├── ScanError                            what a scan found in an image, or did not tell, forbids to use it
     ├── LocalContainerError (RuntimeError)   a container of local mode failed
-    └── InterruptedRunError (KeyboardInterrupt)  Ctrl-C ended a local run
+    └── InterruptedRunError (KeyboardInterrupt)  Ctrl-C ended a local run, or the building of images
 """
 
 from __future__ import annotations
@@ -182,7 +182,7 @@ class LocalContainerError(SageMakerCustomError, RuntimeError):
 
 
 class InterruptedRunError(SageMakerCustomError, KeyboardInterrupt):
-    """Ctrl-C ended a local run; still a ``KeyboardInterrupt``.
+    """Ctrl-C ended a local run, or the building of several images; still a ``KeyboardInterrupt``.
 
     The SDK's ``fit`` lets only what is an ``Exception`` out, and returns after a plain ``KeyboardInterrupt`` as if the
     training were done.

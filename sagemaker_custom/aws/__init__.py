@@ -1,6 +1,7 @@
 """AWS, spoken in one place: our questions → STS, ECR, S3, CodeBuild → our values, or an ``AwsError`` that says why."""
 
 from sagemaker_custom.aws.codebuild import CodeBuild
+from sagemaker_custom.aws.codebuild_batch import CodeBuildBatches
 from sagemaker_custom.aws.connection import Connection, open_session
 from sagemaker_custom.aws.scans import Finding, ImageScan, Scans
 from sagemaker_custom.aws.services import Aws, ListedObject, StoredObject
@@ -8,6 +9,7 @@ from sagemaker_custom.aws.services import Aws, ListedObject, StoredObject
 __all__ = [
     "Aws",
     "CodeBuild",
+    "CodeBuildBatches",
     "Connection",
     "Finding",
     "ImageScan",

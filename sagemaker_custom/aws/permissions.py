@@ -120,6 +120,9 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "codebuild.BatchGetBuilds": ("codebuild:BatchGetBuilds",),
     "codebuild.ListBuildsForProject": ("codebuild:ListBuildsForProject",),
     "codebuild.StopBuild": ("codebuild:StopBuild",),
+    "codebuild.StartBuildBatch": ("codebuild:StartBuildBatch",),
+    "codebuild.BatchGetBuildBatches": ("codebuild:BatchGetBuildBatches",),
+    "codebuild.StopBuildBatch": ("codebuild:StopBuildBatch",),
     "codebuild.serviceRole": ("iam:PassRole",),
     "logs.GetLogEvents": ("logs:GetLogEvents",),
     "registry.GET manifests": ("ecr:BatchGetImage",),
@@ -142,6 +145,8 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
         "ec2:DescribeSubnets",
         "ec2:DescribeVpcs",
     ),
+    # What CodeBuild says a batch does with its builds.
+    "batch.build": ("codebuild:StartBuild", "codebuild:StopBuild", "codebuild:RetryBuild"),
     "build.aws s3 cp": ("s3:GetObject",),
     "build.aws ecr get-login-password": ("ecr:GetAuthorizationToken",),
 }
@@ -192,6 +197,10 @@ _CODEBUILD = (
     ),
     *_uses("log", "logs.GetLogEvents"),
 )
+_BATCH = (
+    *_CODEBUILD,
+    *_uses("project", "codebuild.StartBuildBatch", "codebuild.BatchGetBuildBatches", "codebuild.StopBuildBatch"),
+)
 _SERVICE = (
     *_uses("any", "build.aws ecr get-login-password"),
     *_uses("contexts", "build.aws s3 cp"),
@@ -201,7 +210,7 @@ _SERVICE = (
 )
 _ADMIN = (
     *_DOCKER,
-    *_CODEBUILD,
+    *_BATCH,
     *_uses("project", "codebuild.CreateProject"),
     *_uses("role", "codebuild.serviceRole"),
     *_uses("own", "ecr.ListImages"),
@@ -221,7 +230,9 @@ ROUTES: Mapping[str, tuple[Use, ...]] = {
     "docker": _DOCKER,
     "append": _APPEND,
     "codebuild": _CODEBUILD,
+    "codebuild-batch": _BATCH,
     "codebuild-service": _SERVICE,
+    "codebuild-batch-service": _uses("project", "batch.build"),
     "platform-admin": _ADMIN,
     "prune": _PRUNE,
 }
@@ -232,7 +243,9 @@ DESCRIPTIONS: Mapping[str, str] = {
     "docker": "Build with a Docker Engine, and push.",
     "append": "Add layers to a base image without Docker, and push.",
     "codebuild": "Have CodeBuild build in a project that exists, follow its log, and name the image.",
+    "codebuild-batch": "The same, and have it start many builds as one batch.",
     "codebuild-service": "The service role that builds run as.",
+    "codebuild-batch-service": "The service role of batches, which starts their builds: another one than theirs.",
     "platform-admin": "All of these, create the CodeBuild project, mirror base images, and list what is built.",
     "prune": "Find out what uses images, and remove those that nothing uses.",
 }
@@ -245,6 +258,8 @@ _WITHOUT_TURNS = ("use", "prune")
 def uses_of(route: str, place: Place) -> tuple[Use, ...]:
     """Return the calls of a route, with those that only some networks, indexes and teams need."""
     uses = ROUTES[route]
+    if route == "codebuild-batch-service":
+        return uses
     if route != "codebuild-service":
         # Who only uses images waits for nobody.
         leases = _uses("leases", "s3.PutObject", "s3.GetObject") if place.leases and route not in _WITHOUT_TURNS else ()

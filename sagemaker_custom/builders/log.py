@@ -12,7 +12,8 @@ from typing import TextIO
 
 from sagemaker_custom.errors import BuildError
 
-KEPT_LOGS = 20
+# One run may build a hundred images, and the logs of those that failed are read afterwards.
+KEPT_LOGS = 200
 _TAIL = 30
 _LONGEST = 200
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")

@@ -12,7 +12,10 @@ from sagemaker_custom.cli.output import json_option, print_document
 if TYPE_CHECKING:
     from sagemaker_custom.aws.permissions import Place
 
-ROUTES = ("use", "docker", "append", "codebuild", "codebuild-service", "platform-admin", "prune")
+ROUTES = (
+    *("use", "docker", "append", "codebuild", "codebuild-batch"),
+    *("codebuild-service", "codebuild-batch-service", "platform-admin", "prune"),
+)
 
 
 @click.command()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import count
 
 import boto3
 import moto
@@ -22,12 +23,13 @@ from fakes.fake_engine import FakeEngine, FakeRoute
 from fakes.fake_registry import FakeRegistry
 from fakes.tiny_wheels import make_wheel
 
-from sagemaker_custom.aws import Aws, CodeBuild, Scans
+from sagemaker_custom.aws import Aws, CodeBuild, CodeBuildBatches, Scans
 from sagemaker_custom.aws.conditional import ConditionalObjects
 from sagemaker_custom.aws.image_uses import ImageUses
 from sagemaker_custom.aws.permissions import ACTIONS, DESCRIPTIONS, ROUTES, Place, policy, uses_of
 from sagemaker_custom.aws.stored_images import StoredImages
 from sagemaker_custom.builders.codebuild import CodeBuildBuilder
+from sagemaker_custom.builders.codebuild_batch import BatchGate
 from sagemaker_custom.builders.codebuild_context import BUILDSPEC
 from sagemaker_custom.builders.docker import DockerBuilder
 from sagemaker_custom.builders.endpoints import Endpoints
@@ -275,10 +277,10 @@ class Bench:
         with suppress(KeyboardInterrupt):
             self._codebuild(_ctrl_c)
 
-    def _codebuild(self, sleep):
+    def _codebuild(self, sleep, builds=None):
         builder = CodeBuildBuilder(
             Settings(codebuild_service_role=ROLE),
-            builds=lambda region: CodeBuild(self.aws.connection, region=region),
+            builds=builds or (lambda region: CodeBuild(self.aws.connection, region=region)),
             contexts=self.aws,
             sleep=sleep,
             confirm=lambda question: True,
@@ -292,11 +294,26 @@ class Bench:
         evidence = Evidence(self.client, lambda: inventories)
         return RecordingBuilder(builder, evidence, clock=self.parts()["clock"], progress=NoProgress())
 
+    def codebuild_batch(self):
+        self.codebuild()
+        self.api.projects["sagemaker-custom"]["buildBatchConfig"] = {"serviceRole": ROLE}
+        gate = BatchGate(
+            builds=lambda region: CodeBuild(self.aws.connection, region=region),
+            batches=lambda region: CodeBuildBatches(self.aws.connection, region=region),
+            monotonic=count(step=10).__next__,
+        )
+        for sleep in (lambda seconds: None, _ctrl_c):
+            # Of an image that no build was left over of.
+            self.api.builds.clear()
+            self.api.token_expires()
+            with suppress(KeyboardInterrupt):
+                self._codebuild(sleep, gate.builds(sleep=lambda seconds: None, confirm=lambda question: True))
+
     def platform_admin(self):
         self.docker()
         self.append()
         self._codebuild(lambda seconds: None)
-        self.codebuild()
+        self.codebuild_batch()
         self.aws.repositories("sagemaker-custom-", region=REGION, account=ACCOUNT)
         self.aws.tags(REPOSITORY, region=REGION, account=ACCOUNT)
 
@@ -347,14 +364,17 @@ def allowed(document, action, arn):
     )
 
 
-@pytest.mark.parametrize("route", ["use", "docker", "append", "codebuild", "platform-admin", "prune"])
+@pytest.mark.parametrize(
+    "route", ["use", "docker", "append", "codebuild", "codebuild-batch", "platform-admin", "prune"]
+)
 def test_the_policy_of_a_route_allows_what_it_calls_and_nothing_else(route, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     make_wheel(tmp_path, "tiny", "1.0")
-    with moto.mock_aws():
+    # moto knows no batches, and says so even where another one has answered.
+    with moto.mock_aws(config={"core": {"passthrough": {"services": ["codebuild"]}}}):
         bench = Bench(tmp_path)
         getattr(bench, route.replace("-", "_"))()
     bench.record.registry(bench.registry)
@@ -427,7 +447,9 @@ def test_the_command_fills_in_partition_region_and_account(route, region, partit
     arns = {arn for statement in document["Statement"] for arn in statement["Resource"]} - {"*"}
     assert {arn.split(":")[1] for arn in arns} == {partition}
     assert "REGION" not in json.dumps(document)
-    assert any(f"{region}:{ACCOUNT}:repository/sagemaker-custom-*" in arn for arn in arns)
+    # The role of batches starts builds, and no more.
+    kind = "project/sagemaker-custom" if route == "codebuild-batch-service" else "repository/sagemaker-custom-*"
+    assert any(f"{region}:{ACCOUNT}:{kind}" in arn for arn in arns)
 
 
 def test_what_is_not_known_stands_in_capitals():
