@@ -18,6 +18,7 @@ from sagemaker_custom.builders import ImageBuilder
 from sagemaker_custom.builders.auto import AutoBuilder
 from sagemaker_custom.builders.choice import builder_choice, check_takes_locks, has_codebuild, wanted_builder
 from sagemaker_custom.builders.endpoints import Endpoints
+from sagemaker_custom.builders.index_access import IndexAccess, KeyringCommand, NoKeyring, WithIndexAccess, opened
 from sagemaker_custom.leases import BuildLock, LockKey, MachineLock, SharedLease
 from sagemaker_custom.plan import BuildPlan, PipIndexes
 from sagemaker_custom.progress import Progress, confirm
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from sagemaker_custom.aws import Aws
     from sagemaker_custom.builders.append import AppendBuilder, AppendParts
     from sagemaker_custom.builders.codebuild import CodeBuildBuilder
-    from sagemaker_custom.builders.docker import DockerBuilder
     from sagemaker_custom.builders.docker_engine import DockerEngine
     from sagemaker_custom.inventories import Inventories
     from sagemaker_custom.leases.shared import VersionedStore
@@ -60,7 +60,6 @@ class Workbench:
 
     settings: Settings
     progress: Progress
-    pip_indexes: PipIndexes
     engine: Callable[[], DockerEngine]
     aws: Callable[[], Aws]
     lease_objects: Callable[[], VersionedStore]
@@ -85,18 +84,18 @@ class Workbench:
         if lock is not None:
             check_takes_locks(builder)
             self.progress.log("builder append: a lock names every wheel")
-            return self._append(lock)
+            return self._append(plan, lock)
         choice = builder_choice(plan, builder, self.settings)
         self.progress.log(f"builder {choice.name}: {choice.reason}")
         wanted = wanted_builder(builder, self.settings, plan)
         if wanted == "append":
-            return self._append()
+            return self._append(plan)
         if wanted == "docker":
             return self._docker()
         if wanted == "codebuild":
             return self._codebuild()
         return AutoBuilder(
-            self._append,
+            lambda: self._append(plan),
             self._docker,
             self._codebuild if has_codebuild(plan, self.settings) else None,
             engine_version=lambda: self.engine().version(),
@@ -115,7 +114,7 @@ class Workbench:
 
     def preview(self, plan: BuildPlan) -> Lock | None:
         """Say which wheels would be added; see :meth:`AppendBuilder.preview`."""
-        return self._append().preview(plan)
+        return self._append_builder(plan).preview(opened(plan, self._index_access))
 
     @cached_property
     def inventories(self) -> Inventories:
@@ -132,13 +131,23 @@ class Workbench:
     def _log_dir(self) -> Path:
         return Path(self.settings.cache_dir, "logs")
 
-    def _docker(self) -> DockerBuilder:
+    @cached_property
+    def _index_access(self) -> IndexAccess:
+        from sagemaker_custom.aws import CodeArtifact
+
+        has_keyring = self.settings.pip_keyring_provider == "subprocess"
+        return IndexAccess(
+            codeartifact=lambda repository: CodeArtifact(self.aws().connection).open(repository),
+            keyring=KeyringCommand(os.environ) if has_keyring else NoKeyring(),
+        )
+
+    def _docker(self) -> ImageBuilder:
         from sagemaker_custom.builders.buildkit import choose_route, docker_commands
         from sagemaker_custom.builders.commands import SubprocessRunner
         from sagemaker_custom.builders.docker import DockerBuilder
 
         environment = dict(os.environ)
-        return DockerBuilder(
+        builder = DockerBuilder(
             self.engine(),
             registry=self.registry(),
             endpoints=self._endpoints,
@@ -158,6 +167,7 @@ class Workbench:
             clock=_now,
             progress=self.progress,
         )
+        return WithIndexAccess(builder, self._index_access)
 
     def _codebuild(self) -> CodeBuildBuilder:
         from sagemaker_custom.aws import CodeBuild
@@ -181,13 +191,17 @@ class Workbench:
             progress=self.progress,
         )
 
-    def _append(self, lock: Lock | None = None) -> AppendBuilder:
+    def _append(self, plan: BuildPlan, lock: Lock | None = None) -> ImageBuilder:
+        return WithIndexAccess(self._append_builder(plan, lock), self._index_access)
+
+    def _append_builder(self, plan: BuildPlan, lock: Lock | None = None) -> AppendBuilder:
         from sagemaker_custom.builders.append import AppendBuilder
 
-        return AppendBuilder(self._append_parts, version=__version__, lock=lock, progress=self.progress)
+        # Logins belong to hosts, whatever step asks them for what.
+        parts = self._append_parts(opened(plan, self._index_access).pip_indexes)
+        return AppendBuilder(parts, version=__version__, lock=lock, progress=self.progress)
 
-    @property
-    def _append_parts(self) -> AppendParts:
+    def _append_parts(self, indexes: PipIndexes) -> AppendParts:
         from sagemaker_custom.builders.append import AppendParts
         from sagemaker_custom.builders.append_bases import BaseLibrary
         from sagemaker_custom.builders.append_check import EngineCheck
@@ -203,8 +217,7 @@ class Workbench:
 
         cache, ca_bundle, environment = Path(self.settings.cache_dir), self.settings.ca_bundle, dict(os.environ)
         pip = read_pip_configuration(environment, configuration_files(environment))
-        # Logins belong to hosts, whatever step asks them for what.
-        sources = Sources.of(PipStep(packages=()), self.pip_indexes, pip)
+        sources = Sources.of(PipStep(packages=()), indexes, pip)
         return AppendParts(
             registry=self.registry(),
             bases=BaseLibrary(self.registry(), ensure_repository=self.repositories.ensure, mirror=self._mirror),

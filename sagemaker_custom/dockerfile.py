@@ -217,7 +217,7 @@ def _pip(step: PipStep, plan: BuildPlan) -> list[str]:
 
 
 def _indexes(step: PipStep, plan: BuildPlan) -> Iterable[str]:
-    index_url = step.index_url or plan.pip_indexes.index_url
+    index_url = step.index_url or plan.pip_indexes.index_url or str(plan.pip_indexes.codeartifact or "")
     if index_url:
         yield f"--index-url {shlex.quote(without_credentials(index_url))}"
     for url in (*step.extra_index_urls, *plan.pip_indexes.extra_index_urls):

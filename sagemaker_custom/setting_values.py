@@ -6,6 +6,12 @@ import math
 import os
 import re
 
+from sagemaker_custom.errors import SettingsError
+
+_KEYRING = ("disabled", "subprocess")
+# As CodeArtifact names them.
+_CODEARTIFACT = re.compile(r"[a-z][a-z0-9-]{0,48}[a-z0-9]/[A-Za-z0-9][A-Za-z0-9._-]{1,99}")
+
 
 def read_text(value: object) -> str:
     """Return a text; a number is one, too."""
@@ -54,3 +60,22 @@ def read_count(value: object) -> int:
     if number < 1:
         raise ValueError("it has to be at least 1")
     return number
+
+
+def check_indexes(keyring_provider: str, codeartifact: str | None, *, has_index_url: bool) -> None:
+    """Refuse settings of package indexes that cannot work.
+
+    Raises:
+        SettingsError: One cannot, or two exclude each other.
+    """
+    if keyring_provider not in _KEYRING:
+        raise SettingsError(
+            f"pip_keyring_provider {keyring_provider!r} cannot be used", hint=f"write {' or '.join(_KEYRING)}"
+        )
+    if codeartifact is not None and not _CODEARTIFACT.fullmatch(codeartifact):
+        raise SettingsError(f"codeartifact {codeartifact!r} cannot be used", hint="write DOMAIN/REPOSITORY")
+    if codeartifact and has_index_url:
+        raise SettingsError(
+            "codeartifact and pip_index_url both say which index is asked first",
+            hint="keep one of them; further indexes go to pip_extra_index_urls",
+        )

@@ -15,7 +15,15 @@ from typing import Any
 import platformdirs
 
 from sagemaker_custom.errors import SettingsError
-from sagemaker_custom.setting_values import read_count, read_flag, read_locations, read_number, read_text, read_texts
+from sagemaker_custom.setting_values import (
+    check_indexes,
+    read_count,
+    read_flag,
+    read_locations,
+    read_number,
+    read_text,
+    read_texts,
+)
 
 _ENV_PREFIX = "SAGEMAKER_CUSTOM_"
 # A company's CA bundle is nearly always announced by one of these already.
@@ -73,6 +81,14 @@ class Settings:
     """Index for pip steps; may hold credentials, which never reach the image."""
     pip_extra_index_urls: tuple[str, ...] = field(default=(), repr=False)
     """Further indexes for pip steps; may hold credentials."""
+    pip_keyring_provider: str = "disabled"
+    """``subprocess``: what neither URL nor netrc file opens, the command ``keyring`` is asked for; or ``disabled``."""
+    codeartifact: str | None = None
+    """``DOMAIN/REPOSITORY`` of AWS CodeArtifact that pip steps use as the index, with a token of its own each time."""
+    codeartifact_domain_owner: str | None = None
+    """AWS account that the domain belongs to; default: the caller's."""
+    codeartifact_region: str | None = None
+    """Region of the domain; default: that of the image."""
     builder: str = "auto"
     """What ``builder="auto"`` means: ``auto``, ``append``, ``docker`` or ``codebuild``."""
     verify: str = "auto"
@@ -166,6 +182,7 @@ class Settings:
             file = getattr(self, name)
             if file is not None and not Path(file).is_file():
                 raise SettingsError(f"{name} {file!r} is not a file", hint="name a PEM file")
+        check_indexes(self.pip_keyring_provider, self.codeartifact, has_index_url=self.pip_index_url is not None)
         self._check_codebuild()
 
     def _check_codebuild(self) -> None:

@@ -34,7 +34,6 @@ from sagemaker_custom.plan import LABEL_PREFIX, LOCK_LABEL, STAND_IN_LABEL, VERI
 from sagemaker_custom.progress import NoProgress, Progress
 from sagemaker_custom.reference import Digest, ImageReference
 from sagemaker_custom.registry import RegistryClient
-from sagemaker_custom.resolve import PipStep, ToolkitStep
 from sagemaker_custom.toolkits import toolkit_files
 
 logger = logging.getLogger(__name__)
@@ -112,8 +111,7 @@ class DockerBuilder:
 
     def build(self, plan: BuildPlan, *, fresh: bool = False) -> ImageReference:
         """Build, verify and publish; see :meth:`ImageBuilder.build`."""
-        needs_pip = plan.context or any(isinstance(step, (PipStep, ToolkitStep)) for step in plan.steps)
-        entries = index_logins.logins(plan.pip_indexes.urls) if needs_pip else ()
+        entries = index_logins.logins(plan.pip_indexes.urls) if plan.context or plan.needs_index else ()
         with ExitStack() as cleanup:
             base = None if plan.context else self._base(plan, cleanup, fresh=fresh)
             log = cleanup.enter_context(self._log(plan, index_logins.secrets(entries)))

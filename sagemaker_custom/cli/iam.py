@@ -50,6 +50,7 @@ def _place(region: str | None, account: str | None, bucket: str | None, catalog_
 
     from sagemaker_custom.aws.permissions import Place
     from sagemaker_custom.catalog import load
+    from sagemaker_custom.plan import indexes_of
     from sagemaker_custom.settings import Settings
 
     settings = Settings.load()
@@ -67,6 +68,7 @@ def _place(region: str | None, account: str | None, bucket: str | None, catalog_
         project=settings.codebuild_project or default.project,
         role=settings.codebuild_service_role or default.role,
         secret=settings.codebuild_index_secret,
+        codeartifact=indexes_of(settings, region or default.region).codeartifact,
         in_vpc=bool(settings.codebuild_vpc_id),
     )
     if region is None:

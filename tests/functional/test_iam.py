@@ -214,7 +214,6 @@ class Bench:
         bench = Workbench(
             settings=Settings(cache_dir=str(self.folder / "cache"), verify="static"),
             progress=NoProgress(),
-            pip_indexes=self.plan.pip_indexes,
             engine=lambda: FakeEngine(self.registry),
             aws=lambda: self.aws,
             lease_objects=self.lease_objects,

@@ -82,9 +82,9 @@ def unpacked(plan, folder, options=BASE_OPTIONS):
     return json.loads((folder / "build.json").read_text())
 
 
-def run(plan, folder, docker, *, options=BASE_OPTIONS, netrc=""):
+def run(plan, folder, docker, *, options=BASE_OPTIONS, netrc="", aws=None):
     document = unpacked(plan, folder, options)
-    Job(document, folder, docker=docker, netrc=netrc, build_id="b1").run()
+    Job(document, folder, docker=docker, netrc=netrc, build_id="b1", aws=aws).run()
 
 
 @pytest.fixture
