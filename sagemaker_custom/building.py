@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 from sagemaker_custom._version import __version__
 from sagemaker_custom.builders import ImageBuilder
 from sagemaker_custom.builders.auto import AutoBuilder
-from sagemaker_custom.builders.choice import builder_choice, check_takes_locks, has_codebuild, wanted_builder
+from sagemaker_custom.builders.choice import builder_choice, check_builder, has_codebuild, wanted_builder
 from sagemaker_custom.builders.endpoints import Endpoints
 from sagemaker_custom.builders.index_access import IndexAccess, KeyringCommand, NoKeyring, WithIndexAccess, opened
+from sagemaker_custom.builders.lock_fit import WithLock
 from sagemaker_custom.leases import BuildLock, LockKey, MachineLock, SharedLease
 from sagemaker_custom.plan import BuildPlan, PipIndexes
 from sagemaker_custom.progress import Progress, confirm
@@ -76,15 +77,13 @@ class Workbench:
         Args:
             plan: What it shall build.
             builder: As the user asked.
-            lock: What to install; only appending does that exactly.
+            lock: What to install.
 
         Raises:
-            UsageError: There is no such builder, or it cannot do what a lock says.
+            UsageError: There is no such builder.
         """
         if lock is not None:
-            check_takes_locks(builder)
-            self.progress.log("builder append: a lock names every wheel")
-            return self._append(plan, lock)
+            return self._locked(plan, builder, lock)
         choice = builder_choice(plan, builder, self.settings)
         self.progress.log(f"builder {choice.name}: {choice.reason}")
         wanted = wanted_builder(builder, self.settings, plan)
@@ -101,6 +100,14 @@ class Workbench:
             engine_version=lambda: self.engine().version(),
             progress=self.progress,
         )
+
+    def _locked(self, plan: BuildPlan, builder: str, lock: Lock) -> ImageBuilder:
+        if check_builder(builder) == "docker":
+            return WithLock(self._docker(), lock)
+        if builder == "codebuild":
+            return WithLock(self._codebuild(), lock)
+        self.progress.log("builder append: a lock names every wheel")
+        return self._append(plan, lock)
 
     def turns(self, *, is_local: bool) -> tuple[BuildLock, ...]:
         """Return what lets one caller at a time make an image, for local mode or for a registry."""

@@ -137,6 +137,20 @@ def indexes_of(settings: Settings, region: str) -> PipIndexes:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LockedInstall:
+    """What pip installs in place of all pip steps: each file by its hash, and nothing besides."""
+
+    requirements: tuple[str, ...]
+    """Lines of a requirements file, each with a version or URL and a hash."""
+    replaced: tuple[str, ...] = ()
+    """Packages of the base that get another version."""
+    removed: tuple[str, ...] = ()
+    """Packages of the base that vanish."""
+    text: str
+    """The lock that says so."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class BuildPlan:
     """What would be used or built, and why. Nothing was asked of any network to make it."""
 
@@ -154,6 +168,8 @@ class BuildPlan:
     """Packages of the base that no step may change."""
     verify: tuple[str, ...] = ()
     pip_indexes: PipIndexes = PipIndexes()
+    locked: LockedInstall | None = None
+    """How a lock is followed by a builder that runs pip; no part of the fingerprint (ADR 0024)."""
     fingerprint: str = ""
     """64 hexadecimal digits; empty when the base is used as it is."""
     own: OwnImage | None = None
@@ -194,6 +210,7 @@ class BuildPlan:
             LABEL_PREFIX + "base": f"{self.base.repository}:{self.base.tag}",
             EXTRAS_LABEL: json.dumps(extras_document(self.spec.extras), separators=(",", ":")),
             **({REPLACE_LABEL: " ".join(self.spec.replace)} if self.spec.replace else {}),
+            **({WHEELS_LABEL: self.locked.text} if self.locked else {}),
         }
 
     def rebuilt(self, revision: str) -> BuildPlan:

@@ -150,7 +150,8 @@ class CodeBuildBuilder:
         )
         place = _Place(region=region, builds=builds, project=project, role=role)
         known = builds.recent_builds(project.name)
-        build = None if fresh else self._under_way(plan, known)
+        # Another build may follow another lock.
+        build = None if fresh or plan.locked else self._under_way(plan, known)
         if build is None:
             self._ensure_repository(plan.reference)
             build = self._started(plan, place, known, fresh=fresh)

@@ -26,6 +26,7 @@ from sagemaker_custom.errors import (
     BaseImageError,
     BuildError,
     CredentialsError,
+    DigestMismatchError,
     RegistryAccessDeniedError,
     SageMakerCustomError,
     VerificationError,
@@ -368,7 +369,12 @@ def _explained(log: BuildLog) -> Iterator[None]:
         error.hint = _with_log(error.hint, log)
         raise
     except BuildError as error:
-        message = log.clean(error.message)
+        message, hint = log.clean(error.message), failures.wrong_hash(log.tail)
+        if hint:
+            raise DigestMismatchError(
+                f"a file of the package index has another hash: {message}; the last lines of the log:\n{log.tail}",
+                hint=_with_log(hint, log),
+            ) from error
         shown = f"{message}; the last lines of the log:\n{log.tail}" if log.tail else message
         raise type(error)(shown, hint=_with_log(error.hint, log), log_path=str(log.path)) from error
 

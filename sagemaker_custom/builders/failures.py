@@ -41,6 +41,13 @@ def is_disk_full(text: str) -> bool:
     return "no space left on device" in text.lower()
 
 
+def wrong_hash(log: str) -> str | None:
+    """Return a hint for a build whose log says that pip got another file than the one that was asked for."""
+    if "DO NOT MATCH THE HASHES" not in log:
+        return None
+    return "the index, or something between, has another file under this name than the lock: do not install it"
+
+
 def disk_full(what: str, place: str) -> DiskFullError:
     """Return the error for a full disk.
 
