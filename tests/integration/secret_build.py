@@ -41,7 +41,7 @@ def main() -> None:
             fingerprint=asked["fingerprint"],
             pip_indexes=indexes_of(settings, "us-east-1"),
         )
-        print(repr(settings), repr(parts), repr(plan), plan.labels, plan.document)
+        _say(repr(settings), repr(parts), repr(plan), plan.labels, plan.document)
         if asked["builder"] == "append":
             _push_base(parts, plan)
         absent = replace(plan, steps=(PipStep(packages=("not-there",)),), reference=plan.reference.with_tag("absent"))
@@ -49,10 +49,10 @@ def main() -> None:
             parts.ensure(absent, builder=asked["builder"])
         except SageMakerCustomError as error:
             traceback.print_exc()
-            print(repr(error), error.message, error.hint)
+            _say(repr(error), error.message, error.hint)
         else:
             sys.exit("it was to fail")
-        print("built", parts.ensure(plan, builder=asked["builder"]))
+        _say("built", parts.ensure(plan, builder=asked["builder"]))
 
 
 def _push_base(parts, plan):
@@ -60,6 +60,10 @@ def _push_base(parts, plan):
     diff_ids = [base_images.digest_of(base_images.archive(entries)) for entries in layers]
     config = {**config_of(), "created": "2026-01-02T03:04:05Z", "rootfs": {"type": "layers", "diff_ids": diff_ids}}
     push_image(parts.registry, plan.base_reference, tuple(map(layer, layers)), config=config)
+
+
+def _say(*texts):
+    sys.stdout.write(f"{' '.join(map(str, texts))}\n")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,6 @@ from sagemaker_custom.settings import Settings
 pytestmark = pytest.mark.docker
 
 _LOGIN = RegistryCredentials(username="AWS", password="t0ken-of-ecr")
-_NETRC = "machine {host} login index-user password s3cr%t-word"
 
 
 class Lines(NoProgress):
@@ -56,6 +55,10 @@ class Bench:
     progress: Lines
     client: docker.DockerClient
     settings: Settings
+    aws: Aws
+
+    def s3(self):
+        return self.aws.connection.client("s3", "us-east-1")
 
     def tags(self, reference):
         return self.registry.tags(replace(reference, tag=None))
@@ -134,7 +137,7 @@ def bench(tmp_path, client, base_id, registry):  # noqa: F811 - fixtures
             sleep=lambda seconds: None,
             progress=progress,
         )
-        return Bench(builder, registry_client, api, machine, progress, client, asked)
+        return Bench(builder, registry_client, api, machine, progress, client, asked, spoken)
 
     with SandboxAws() as aws, RequestsTransport() as transport:
         yield make
@@ -166,31 +169,6 @@ def test_the_buildspec_builds_verifies_labels_and_pushes_one_schema2_manifest(be
     # This registry cannot remove a tag.
     assert [tag for tag in bench.tags(plan.reference) if not tag.startswith("staging-")] == [plan.reference.tag]
     assert "sagemaker-custom: verifying: python -c 'import tiny'" in bench.logged()
-
-
-def test_the_credentials_of_an_index_are_in_nothing_that_stays(bench, base, index, client, registry):  # noqa: F811
-    bench = bench(codebuild_ca_bundle=index.ca_bundle, codebuild_index_secret="team/index")
-    bench.machine.secrets["team/index"] = _NETRC.format(host=index.address.partition(":")[0])
-    indexes = PipIndexes(index_url=index.url())
-    plan = example_plan(base=base, fingerprint=secrets.token_hex(32), pip_indexes=indexes)
-
-    bench.builder.build(plan)
-
-    for line in client.api.pull(
-        f"{registry.host}/{plan.reference.repository}",
-        plan.reference.tag,
-        stream=True,
-        decode=True,
-        auth_config=_auth(),
-    ):
-        assert "error" not in line, line
-    image = client.images.get(f"{registry.host}/{plan.reference.repository}:{plan.reference.tag}")
-    kept = repr(image.history()).encode() + b"".join(image.save(chunk_size=None))
-    request = repr([build.request for build in bench.api.builds.values()])
-    for secret in ("s3cr%t-word", _LOGIN.password):
-        assert secret.encode() not in kept
-        assert secret not in bench.logged()
-        assert secret not in request
 
 
 def test_a_verification_that_fails_pushes_nothing(bench, base, open_index):  # noqa: F811

@@ -8,8 +8,8 @@ import os
 import secrets
 import subprocess
 import sys
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 import docker
@@ -22,7 +22,8 @@ from registry_process import running_registry
 from test_codebuild_builder import base as codebuild_base
 from test_codebuild_builder import bench as codebuild_bench
 from test_codebuild_builder import registry as codebuild_registry
-from test_docker_builder import _certificate, base, base_id, client  # noqa: F401 - fixtures
+from test_docker_builder import base, base_id, client  # noqa: F401 - fixtures
+from tls_authority import make_authority
 
 from sagemaker_custom.plan import CodeArtifactRepository, PipIndexes
 
@@ -124,20 +125,18 @@ def bench(tmp_path, host):
         make_wheel(wheels, "tiny")
         user = "aws" if way == "codeartifact" else USER
         options = {"path": "/pypi/packages"} if way == "codeartifact" else {}
-        certificate, _ = _certificate(tmp_path, host)
+        authority = make_authority(tmp_path, host)
         index = stack.enter_context(
             running_index(
                 wheels,
                 address=host,
-                certificate=certificate,
+                certificate=authority.server,
                 has_login=True,
                 login=(user, canary.text),
                 **options,
             )
         )
-        return Bench(tmp_path, canary, index, str(tmp_path / "ca.pem"))
-
-    from contextlib import ExitStack
+        return Bench(tmp_path, canary, index, str(authority.ca_bundle))
 
     with ExitStack() as stack:
         yield make
