@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,8 +15,10 @@ import platformdirs
 
 from sagemaker_custom.errors import SettingsError
 from sagemaker_custom.setting_values import (
+    RegistryEndpoint,
     check_indexes,
     read_count,
+    read_endpoints,
     read_flag,
     read_locations,
     read_number,
@@ -42,19 +43,7 @@ _LEASE_S = (5.0, 3600.0)
 # The SDK takes an image "sagemaker-pytorch:…" for one of AWS's of old, and its version for the framework's.
 _STOCK_PREFIXES = ("sagemaker", "sagemaker-rl")
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RegistryEndpoint:
-    """Send what is meant for one registry host to another address: a proxy registry, or the sandbox's."""
-
-    pattern: str
-    """Shell-style pattern over host names, for example ``*.dkr.ecr.*.amazonaws.com``."""
-    url: str
-    """``https://host[:port][/path prefix]``; ``http://`` only for a registry that you know to be without TLS."""
-
-    def matches(self, host: str) -> bool:
-        """Tell whether ``host`` is one of those that go to this endpoint."""
-        return fnmatchcase(host, self.pattern)
+__all__ = ["RegistryEndpoint", "Settings"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -353,23 +342,13 @@ def _read(value: object, name: str, where: str) -> Any:
     try:
         return _READERS[name](value)
     except (TypeError, ValueError) as error:
-        shown = "what it is" if name.startswith("pip_") else repr(value)  # an index URL may hold a password
+        # A URL may hold a password.
+        shown = "what it is" if name.startswith("pip_") or "@" in str(value) else repr(value)
         raise SettingsError(f"{where} cannot be {shown}: {error}", hint="see docs/reference/settings.md") from error
 
 
-def _endpoints(value: object) -> tuple[RegistryEndpoint, ...]:
-    pairs = dict(item.partition("=")[::2] for item in value.split()) if isinstance(value, str) else value
-    if not isinstance(pairs, dict):
-        raise TypeError("it has to map host patterns to URLs")
-    endpoints = tuple(RegistryEndpoint(pattern=str(host), url=str(url)) for host, url in pairs.items())
-    for endpoint in endpoints:
-        if not endpoint.url.startswith(("http://", "https://")):
-            raise ValueError(f"{endpoint.url!r} has to begin with https:// or http://")
-    return endpoints
-
-
 _SPECIAL_READERS: dict[str, Callable[[object], Any]] = {
-    "registry_endpoints": _endpoints,
+    "registry_endpoints": read_endpoints,
     "scan_on_push": read_flag,
     "catalog": read_locations,
     "catalog_offline": read_flag,
