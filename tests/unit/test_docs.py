@@ -34,7 +34,15 @@ from sagemaker_custom.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "image_catalog/README.md", *DOCS.rglob("*.md")])
+PAGES = sorted(
+    [
+        ROOT / "README.md",
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "SECURITY.md",
+        ROOT / "image_catalog/README.md",
+        *DOCS.rglob("*.md"),
+    ]
+)
 SOURCES = sorted(
     path
     for folder in ("sagemaker_custom", "image_catalog", "tests", "tools", "examples", "benchmarks")
