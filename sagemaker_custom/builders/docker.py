@@ -239,6 +239,7 @@ class DockerBuilder:
         if plan.steps:
             built = route.build(self._request(plan, base, netrc, fresh=fresh), on_line=on_line)
             cleanup.callback(_quietly, self._engine.discard, built)
+            failures.check_built_on(base.image, self._known(built), base.name)
         steps.finish()
         self._verify(plan, built, log)
         labels = {

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import docker.errors
 import requests
 
+from sagemaker_custom.builders.engine import EngineImage
 from sagemaker_custom.errors import (
     BaseImageError,
     BuildError,
@@ -34,6 +35,19 @@ _NETWORK = (
     "broken pipe",
     "unexpected http status: 5",
 )
+
+
+def check_built_on(base: EngineImage, built: EngineImage, name: ImageReference) -> None:
+    """Make sure that an image was built on the base that was meant: a Dockerfile names it by a tag, which can move.
+
+    Raises:
+        BuildError: It was not.
+    """
+    if built.layers[: len(base.layers)] != base.layers:
+        raise BuildError(
+            f"the image was not built on {base.id}: the Docker Engine had another image under {name} by then",
+            hint="somebody else on this machine has pulled or tagged that one at the same time: build again",
+        )
 
 
 def is_disk_full(text: str) -> bool:
