@@ -32,7 +32,7 @@ lint: $(VENV)/.installed-lint ## style, types and import contracts
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/vermin --quiet --no-tips --violations -t=3.10- sagemaker_custom
-	$(VENV)/bin/codespell README.md CONTRIBUTING.md docs examples image_catalog/extras image_catalog/README.md sagemaker_custom
+	$(VENV)/bin/codespell README.md CONTRIBUTING.md SECURITY.md docs examples image_catalog/extras image_catalog/README.md sagemaker_custom
 
 bench: $(VENV)/.installed engine ## measure all that docs/reference/benchmarks.md says, and write it: half an hour
 	set -e; for name in source resolve fit append size; do $(RUN) benchmarks/bench_$$name.py; done

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Protocol
 from sagemaker_custom._version import __version__
 from sagemaker_custom.builders import ImageBuilder, ImageStore
 from sagemaker_custom.builders.auto import AutoBuilder
-from sagemaker_custom.builders.choice import builder_choice, check_takes_locks, has_codebuild, wanted_builder
+from sagemaker_custom.builders.choice import builder_choice, check_builder, has_codebuild, wanted_builder
 from sagemaker_custom.builders.endpoints import Endpoints
+from sagemaker_custom.builders.index_access import IndexAccess, KeyringCommand, NoKeyring, WithIndexAccess, opened
+from sagemaker_custom.builders.lock_fit import WithLock
 from sagemaker_custom.errors import ScanError
 from sagemaker_custom.leases import BuildLock, LockKey, MachineLock, SharedLease
 from sagemaker_custom.plan import BASE_DIGEST_LABEL, BuildPlan, PipIndexes
@@ -31,7 +33,6 @@ if TYPE_CHECKING:
     from sagemaker_custom.builders.append import AppendBuilder, AppendParts
     from sagemaker_custom.builders.codebuild import CodeBuildBuilder
     from sagemaker_custom.builders.codebuild_watch import RemoteBuilds
-    from sagemaker_custom.builders.docker import DockerBuilder
     from sagemaker_custom.builders.docker_engine import DockerEngine
     from sagemaker_custom.evidence import Evidence
     from sagemaker_custom.inventories import Inventories
@@ -65,7 +66,6 @@ class Workbench:
 
     settings: Settings
     progress: Progress
-    pip_indexes: PipIndexes
     engine: Callable[[], DockerEngine]
     aws: Callable[[], Aws]
     lease_objects: Callable[[], VersionedStore]
@@ -106,31 +106,37 @@ class Workbench:
         Args:
             plan: What it shall build.
             builder: As the user asked.
-            lock: What to install; only appending does that exactly.
+            lock: What to install.
 
         Raises:
-            UsageError: There is no such builder, or it cannot do what a lock says.
+            UsageError: There is no such builder.
         """
         if lock is not None:
-            check_takes_locks(builder)
-            self.progress.log("builder append: a lock names every wheel")
-            return self._append(lock)
+            return self._locked(plan, builder, lock)
         choice = builder_choice(plan, builder, self.settings)
         self.progress.log(f"builder {choice.name}: {choice.reason}")
         wanted = wanted_builder(builder, self.settings, plan)
         if wanted == "append":
-            return self._append()
+            return self._append(plan)
         if wanted == "docker":
             return self._docker()
         if wanted == "codebuild":
             return self._codebuild()
         return AutoBuilder(
-            self._append,
+            lambda: self._append(plan),
             self._docker,
             self._codebuild if has_codebuild(plan, self.settings) else None,
             engine_version=lambda: self.engine().version(),
             progress=self.progress,
         )
+
+    def _locked(self, plan: BuildPlan, builder: str, lock: Lock) -> ImageBuilder:
+        if check_builder(builder) == "docker":
+            return WithLock(self._docker(), lock)
+        if builder == "codebuild":
+            return WithLock(self._codebuild(), lock)
+        self.progress.log("builder append: a lock names every wheel")
+        return self._append(plan, lock)
 
     def turns(self, *, is_local: bool) -> tuple[BuildLock, ...]:
         """Return what lets one caller at a time make an image, for local mode or for a registry."""
@@ -178,7 +184,7 @@ class Workbench:
 
     def preview(self, plan: BuildPlan) -> Lock | None:
         """Say which wheels would be added; see :meth:`AppendBuilder.preview`."""
-        return self._append().preview(plan)
+        return self._append_builder(plan).preview(opened(plan, self._index_access))
 
     @cached_property
     def inventories(self) -> Inventories:
@@ -206,13 +212,23 @@ class Workbench:
     def _log_dir(self) -> Path:
         return Path(self.settings.cache_dir, "logs")
 
-    def _docker(self) -> DockerBuilder:
+    @cached_property
+    def _index_access(self) -> IndexAccess:
+        from sagemaker_custom.aws import CodeArtifact
+
+        has_keyring = self.settings.pip_keyring_provider == "subprocess"
+        return IndexAccess(
+            codeartifact=lambda repository: CodeArtifact(self.aws().connection).open(repository),
+            keyring=KeyringCommand(os.environ) if has_keyring else NoKeyring(),
+        )
+
+    def _docker(self) -> ImageBuilder:
         from sagemaker_custom.builders.buildkit import choose_route, docker_commands
         from sagemaker_custom.builders.commands import SubprocessRunner
         from sagemaker_custom.builders.docker import DockerBuilder
 
         environment = dict(os.environ)
-        return DockerBuilder(
+        builder = DockerBuilder(
             self.engine(),
             registry=self.registry(),
             endpoints=self._endpoints,
@@ -232,6 +248,7 @@ class Workbench:
             clock=_now,
             progress=self.progress,
         )
+        return WithIndexAccess(builder, self._index_access)
 
     def _codebuild(self) -> CodeBuildBuilder:
         from sagemaker_custom.aws import CodeBuild
@@ -255,13 +272,17 @@ class Workbench:
             progress=self.progress,
         )
 
-    def _append(self, lock: Lock | None = None) -> AppendBuilder:
+    def _append(self, plan: BuildPlan, lock: Lock | None = None) -> ImageBuilder:
+        return WithIndexAccess(self._append_builder(plan, lock), self._index_access)
+
+    def _append_builder(self, plan: BuildPlan, lock: Lock | None = None) -> AppendBuilder:
         from sagemaker_custom.builders.append import AppendBuilder
 
-        return AppendBuilder(self._append_parts, version=__version__, lock=lock, progress=self.progress)
+        # Logins belong to hosts, whatever step asks them for what.
+        parts = self._append_parts(opened(plan, self._index_access).pip_indexes)
+        return AppendBuilder(parts, version=__version__, lock=lock, progress=self.progress)
 
-    @property
-    def _append_parts(self) -> AppendParts:
+    def _append_parts(self, indexes: PipIndexes) -> AppendParts:
         from sagemaker_custom.builders.append import AppendParts
         from sagemaker_custom.builders.append_bases import BaseLibrary
         from sagemaker_custom.builders.append_check import EngineCheck
@@ -277,8 +298,7 @@ class Workbench:
 
         cache, ca_bundle, environment = Path(self.settings.cache_dir), self.settings.ca_bundle, dict(os.environ)
         pip = read_pip_configuration(environment, configuration_files(environment))
-        # Logins belong to hosts, whatever step asks them for what.
-        sources = Sources.of(PipStep(packages=()), self.pip_indexes, pip)
+        sources = Sources.of(PipStep(packages=()), indexes, pip)
         return AppendParts(
             registry=self.registry(),
             bases=BaseLibrary(self.registry(), ensure_repository=self.repositories.ensure, mirror=self._mirror),

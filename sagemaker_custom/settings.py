@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,10 @@ import platformdirs
 
 from sagemaker_custom.errors import SettingsError
 from sagemaker_custom.setting_values import (
+    RegistryEndpoint,
+    check_indexes,
     read_count,
+    read_endpoints,
     read_flag,
     read_locations,
     read_number,
@@ -45,19 +47,7 @@ _LEASE_S = (5.0, 3600.0)
 # The SDK takes an image "sagemaker-pytorch:…" for one of AWS's of old, and its version for the framework's.
 _STOCK_PREFIXES = ("sagemaker", "sagemaker-rl")
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RegistryEndpoint:
-    """Send what is meant for one registry host to another address: a proxy registry, or the sandbox's."""
-
-    pattern: str
-    """Shell-style pattern over host names, for example ``*.dkr.ecr.*.amazonaws.com``."""
-    url: str
-    """``https://host[:port][/path prefix]``; ``http://`` only for a registry that you know to be without TLS."""
-
-    def matches(self, host: str) -> bool:
-        """Tell whether ``host`` is one of those that go to this endpoint."""
-        return fnmatchcase(host, self.pattern)
+__all__ = ["RegistryEndpoint", "Settings"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -90,6 +80,14 @@ class Settings:
     """Index for pip steps; may hold credentials, which never reach the image."""
     pip_extra_index_urls: tuple[str, ...] = field(default=(), repr=False)
     """Further indexes for pip steps; may hold credentials."""
+    pip_keyring_provider: str = "disabled"
+    """``subprocess``: what neither URL nor netrc file opens, the command ``keyring`` is asked for; or ``disabled``."""
+    codeartifact: str | None = None
+    """``DOMAIN/REPOSITORY`` of AWS CodeArtifact that pip steps use as the index, with a token of its own each time."""
+    codeartifact_domain_owner: str | None = None
+    """AWS account that the domain belongs to; default: the caller's."""
+    codeartifact_region: str | None = None
+    """Region of the domain; default: that of the image."""
     builder: str = "auto"
     """What ``builder="auto"`` means: ``auto``, ``append``, ``docker`` or ``codebuild``."""
     verify: str = "auto"
@@ -184,6 +182,7 @@ class Settings:
             file = getattr(self, name)
             if file is not None and not Path(file).is_file():
                 raise SettingsError(f"{name} {file!r} is not a file", hint="name a PEM file")
+        check_indexes(self.pip_keyring_provider, self.codeartifact, has_index_url=self.pip_index_url is not None)
         self._check_codebuild()
 
     def _check_codebuild(self) -> None:
@@ -350,23 +349,13 @@ def _read(value: object, name: str, where: str) -> Any:
     try:
         return _READERS[name](value)
     except (TypeError, ValueError) as error:
-        shown = "what it is" if name.startswith("pip_") else repr(value)  # an index URL may hold a password
+        # A URL may hold a password.
+        shown = "what it is" if name.startswith("pip_") or "@" in str(value) else repr(value)
         raise SettingsError(f"{where} cannot be {shown}: {error}", hint="see docs/reference/settings.md") from error
 
 
-def _endpoints(value: object) -> tuple[RegistryEndpoint, ...]:
-    pairs = dict(item.partition("=")[::2] for item in value.split()) if isinstance(value, str) else value
-    if not isinstance(pairs, dict):
-        raise TypeError("it has to map host patterns to URLs")
-    endpoints = tuple(RegistryEndpoint(pattern=str(host), url=str(url)) for host, url in pairs.items())
-    for endpoint in endpoints:
-        if not endpoint.url.startswith(("http://", "https://")):
-            raise ValueError(f"{endpoint.url!r} has to begin with https:// or http://")
-    return endpoints
-
-
 _SPECIAL_READERS: dict[str, Callable[[object], Any]] = {
-    "registry_endpoints": _endpoints,
+    "registry_endpoints": read_endpoints,
     "scan_on_push": read_flag,
     "scan": read_scan,
     "scan_ignore": read_texts,

@@ -18,7 +18,7 @@ from sagemaker_custom.catalog_sources import Locations, catalog_folders
 from sagemaker_custom.dockerfile_folder import read_context
 from sagemaker_custom.errors import CredentialsError, ImageNotInCatalogError, SettingsError, UsageError
 from sagemaker_custom.own_plans import own_warnings, plan_own_image
-from sagemaker_custom.plan import BuildPlan, EngineTarget, MirrorPolicy, PipIndexes, RegistryTarget, Target, make_plan
+from sagemaker_custom.plan import BuildPlan, EngineTarget, MirrorPolicy, RegistryTarget, Target, indexes_of, make_plan
 from sagemaker_custom.progress import Progress, terminal_progress
 from sagemaker_custom.provision import check_policy, ensure_image
 from sagemaker_custom.reference import ImageReference, RegistryCredentials
@@ -158,7 +158,7 @@ class Parts:
             if needs_account
             else EngineTarget(),
             repository_prefix=self.settings.repository_prefix,
-            pip_indexes=self._pip_indexes,
+            pip_indexes=indexes_of(self.settings, region),
             mirror=mirror,
             today=datetime.now(timezone.utc).date(),
         )
@@ -220,7 +220,7 @@ class Parts:
                 region=region,
                 target=target,
                 repository_prefix=self.settings.repository_prefix,
-                pip_indexes=self._pip_indexes,
+                pip_indexes=indexes_of(self.settings, region),
             )
 
         context = read_context(own.dockerfile) if own.dockerfile else None
@@ -230,10 +230,6 @@ class Parts:
         if local or not (used.needs_build or is_bare):
             return replace(used, warnings=own_warnings(used, region, local=local))
         return planned(RegistryTarget(account=account or self.settings.account or self.aws.account_id()))
-
-    @property
-    def _pip_indexes(self) -> PipIndexes:
-        return PipIndexes(index_url=self.settings.pip_index_url, extra_index_urls=self.settings.pip_extra_index_urls)
 
     def serving(self, plan: BuildPlan) -> str:
         """Say which image of AWS serves what the image of ``plan`` trains; or why none does."""
@@ -381,7 +377,6 @@ class Parts:
         return Workbench(
             settings=self.settings,
             progress=progress,
-            pip_indexes=self._pip_indexes,
             engine=lambda: self.engine,
             aws=lambda: self.aws,
             lease_objects=self._lease_objects,

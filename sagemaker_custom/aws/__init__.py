@@ -1,5 +1,6 @@
-"""AWS, spoken in one place: our questions → STS, ECR, S3, CodeBuild → our values, or an ``AwsError`` that says why."""
+"""AWS, spoken in one place: our questions → its services → our values, or an ``AwsError`` that says why."""
 
+from sagemaker_custom.aws.codeartifact import CodeArtifact
 from sagemaker_custom.aws.codebuild import CodeBuild
 from sagemaker_custom.aws.codebuild_batch import CodeBuildBatches
 from sagemaker_custom.aws.connection import Connection, open_session
@@ -8,6 +9,7 @@ from sagemaker_custom.aws.services import Aws, ListedObject, StoredObject
 
 __all__ = [
     "Aws",
+    "CodeArtifact",
     "CodeBuild",
     "CodeBuildBatches",
     "Connection",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from sagemaker_custom.aws.image_uses import OPERATIONS
+from sagemaker_custom.plan import CodeArtifactRepository
 
 Resource: TypeAlias = Literal[
     "any",
@@ -22,10 +23,19 @@ Resource: TypeAlias = Literal[
     "role",
     "log",
     "secret",
+    "domain",
+    "index",
+    "bearer",
 ]
 """What a call is about."""
 
 _CODEBUILD_SERVICE = "codebuild.amazonaws.com"
+
+# A role that CodeBuild may have is none that any other service may have by this; a token for CodeArtifact likewise.
+_CONDITIONS: Mapping[str, Mapping[str, str]] = {
+    "iam:PassRole": {"iam:PassedToService": _CODEBUILD_SERVICE},
+    "sts:GetServiceBearerToken": {"sts:AWSServiceName": "codeartifact.amazonaws.com"},
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +59,8 @@ class Place:
     """Name or ARN of the secret for package indexes; ``None`` without one."""
     scans: bool = False
     """Whether scan findings decide on the use of images."""
+    codeartifact: CodeArtifactRepository | None = None
+    """Repository that packages are installed from; ``None`` for none."""
     in_vpc: bool = False
     """Whether builds run in a VPC."""
 
@@ -56,6 +68,11 @@ class Place:
         """Return the ARNs of a resource."""
         aws, here = f"arn:{self.partition}", f"{self.region}:{self.account}"
         secret = self.secret or ""
+        packages = f"{aws}:codeartifact:{here}"
+        domain = repository = ""
+        if self.codeartifact:
+            domain, repository = self.codeartifact.domain, f"{self.codeartifact.domain}/{self.codeartifact.repository}"
+            packages = f"{aws}:codeartifact:{self.codeartifact.region}:{self.codeartifact.domain_owner or self.account}"
         return {
             "any": ("*",),
             "own": (f"{aws}:ecr:{here}:repository/{self.repository_prefix}-*",),
@@ -76,6 +93,10 @@ class Place:
             "secret": (
                 secret if secret.startswith("arn:") else f"{aws}:secretsmanager:{here}:secret:{secret.split(':')[0]}-*",
             ),
+            "domain": (f"{packages}:domain/{domain}",),
+            "index": (f"{packages}:repository/{repository}",),
+            # Knows no resources.
+            "bearer": ("*",),
         }[resource]
 
 
@@ -125,6 +146,10 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "codebuild.StopBuildBatch": ("codebuild:StopBuildBatch",),
     "codebuild.serviceRole": ("iam:PassRole",),
     "logs.GetLogEvents": ("logs:GetLogEvents",),
+    "codeartifact.GetRepositoryEndpoint": ("codeartifact:GetRepositoryEndpoint",),
+    "codeartifact.GetAuthorizationToken": ("codeartifact:GetAuthorizationToken",),
+    "codeartifact.token": ("sts:GetServiceBearerToken",),
+    "codeartifact.download": ("codeartifact:ReadFromRepository",),
     "registry.GET manifests": ("ecr:BatchGetImage",),
     "registry.HEAD manifests": ("ecr:BatchGetImage",),
     "registry.GET blobs": ("ecr:GetDownloadUrlForLayer",),
@@ -149,6 +174,8 @@ ACTIONS: Mapping[str, tuple[str, ...]] = {
     "batch.build": ("codebuild:StartBuild", "codebuild:StopBuild", "codebuild:RetryBuild"),
     "build.aws s3 cp": ("s3:GetObject",),
     "build.aws ecr get-login-password": ("ecr:GetAuthorizationToken",),
+    "build.aws codeartifact get-repository-endpoint": ("codeartifact:GetRepositoryEndpoint",),
+    "build.aws codeartifact get-authorization-token": ("codeartifact:GetAuthorizationToken",),
 }
 """Every call, and the IAM actions that it asks for."""
 
@@ -238,6 +265,24 @@ ROUTES: Mapping[str, tuple[Use, ...]] = {
 }
 """What each route calls."""
 
+_DOWNLOAD = (*_uses("bearer", "codeartifact.token"), *_uses("index", "codeartifact.download"))
+_OPEN = (
+    *_uses("index", "codeartifact.GetRepositoryEndpoint"),
+    *_uses("domain", "codeartifact.GetAuthorizationToken"),
+    *_DOWNLOAD,
+)
+_INDEX: Mapping[str, tuple[Use, ...]] = {
+    "docker": _OPEN,
+    "append": _OPEN,
+    "platform-admin": _OPEN,
+    "codebuild-service": (
+        *_uses("index", "build.aws codeartifact get-repository-endpoint"),
+        *_uses("domain", "build.aws codeartifact get-authorization-token"),
+        *_DOWNLOAD,
+    ),
+}
+"""What routes call besides where packages come from CodeArtifact; with CodeBuild, the build asks for the token."""
+
 DESCRIPTIONS: Mapping[str, str] = {
     "use": "Use images that are built: look them up, upload code, read team catalogs.",
     "docker": "Build with a Docker Engine, and push.",
@@ -257,7 +302,7 @@ _WITHOUT_TURNS = ("use", "prune")
 
 def uses_of(route: str, place: Place) -> tuple[Use, ...]:
     """Return the calls of a route, with those that only some networks, indexes and teams need."""
-    uses = ROUTES[route]
+    uses = (*ROUTES[route], *(_INDEX.get(route, ()) if place.codeartifact else ()))
     if route == "codebuild-batch-service":
         return uses
     if route != "codebuild-service":
@@ -272,17 +317,20 @@ def uses_of(route: str, place: Place) -> tuple[Use, ...]:
 
 def policy(route: str, place: Place) -> dict[str, Any]:
     """Return the IAM policy of a route: one statement for each set of resources, in a stable order."""
-    actions: dict[tuple[str, ...], set[str]] = {}
+    actions: dict[tuple[tuple[str, ...], str | None], set[str]] = {}
     for use in uses_of(route, place):
-        if ACTIONS[use.operation]:
-            actions.setdefault(place.arns(use.resource), set()).update(ACTIONS[use.operation])
+        for action in ACTIONS[use.operation]:
+            condition = action if action in _CONDITIONS else None
+            actions.setdefault((place.arns(use.resource), condition), set()).add(action)
     statements: list[dict[str, Any]] = [
-        {"Effect": "Allow", "Action": sorted(allowed), "Resource": list(arns)} for arns, allowed in actions.items()
+        {
+            "Effect": "Allow",
+            "Action": sorted(allowed),
+            "Resource": list(arns),
+            **({"Condition": {"StringEquals": _CONDITIONS[condition]}} if condition else {}),
+        }
+        for (arns, condition), allowed in actions.items()
     ]
-    for statement in statements:
-        if statement["Action"] == ["iam:PassRole"]:
-            # A role that CodeBuild may have is none that any other service may have by this.
-            statement["Condition"] = {"StringEquals": {"iam:PassedToService": _CODEBUILD_SERVICE}}
     return {"Version": "2012-10-17", "Statement": statements}
 
 

@@ -67,3 +67,28 @@ class SubprocessRunner:
             process.wait(_STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             process.kill()
+
+
+def output_of(command: Sequence[str], *, environment: Mapping[str, str], timeout_s: float) -> str | None:
+    """Return what a command without input prints to standard output alone; ``None`` where it fails.
+
+    Raises:
+        OSError: It cannot be started.
+        TimeoutError: It does not end; what it has printed is not in the error.
+    """
+    try:
+        done = subprocess.run(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=dict(environment),
+            check=False,
+            text=True,
+            timeout=timeout_s,
+        )
+    except subprocess.TimeoutExpired:
+        pass
+    else:
+        return done.stdout if done.returncode == 0 else None
+    raise TimeoutError(f"timeout after {timeout_s:g} seconds")

@@ -26,6 +26,7 @@ from sagemaker_custom.errors import (
     BaseImageError,
     BuildError,
     CredentialsError,
+    DigestMismatchError,
     RegistryAccessDeniedError,
     SageMakerCustomError,
     VerificationError,
@@ -34,7 +35,6 @@ from sagemaker_custom.plan import LABEL_PREFIX, LOCK_LABEL, STAND_IN_LABEL, VERI
 from sagemaker_custom.progress import NoProgress, Progress
 from sagemaker_custom.reference import Digest, ImageReference
 from sagemaker_custom.registry import RegistryClient
-from sagemaker_custom.resolve import PipStep, ToolkitStep
 from sagemaker_custom.toolkits import toolkit_files
 
 logger = logging.getLogger(__name__)
@@ -112,8 +112,7 @@ class DockerBuilder:
 
     def build(self, plan: BuildPlan, *, fresh: bool = False) -> ImageReference:
         """Build, verify and publish; see :meth:`ImageBuilder.build`."""
-        needs_pip = plan.context or any(isinstance(step, (PipStep, ToolkitStep)) for step in plan.steps)
-        entries = index_logins.logins(plan.pip_indexes.urls) if needs_pip else ()
+        entries = index_logins.logins(plan.pip_indexes.urls) if plan.context or plan.needs_index else ()
         with ExitStack() as cleanup:
             base = None if plan.context else self._base(plan, cleanup, fresh=fresh)
             log = cleanup.enter_context(self._log(plan, index_logins.secrets(entries)))
@@ -240,6 +239,7 @@ class DockerBuilder:
         if plan.steps:
             built = route.build(self._request(plan, base, netrc, fresh=fresh), on_line=on_line)
             cleanup.callback(_quietly, self._engine.discard, built)
+            failures.check_built_on(base.image, self._known(built), base.name)
         steps.finish()
         self._verify(plan, built, log)
         labels = {
@@ -370,7 +370,12 @@ def _explained(log: BuildLog) -> Iterator[None]:
         error.hint = _with_log(error.hint, log)
         raise
     except BuildError as error:
-        message = log.clean(error.message)
+        message, hint = log.clean(error.message), failures.wrong_hash(log.tail)
+        if hint:
+            raise DigestMismatchError(
+                f"a file of the package index has another hash: {message}; the last lines of the log:\n{log.tail}",
+                hint=_with_log(hint, log),
+            ) from error
         shown = f"{message}; the last lines of the log:\n{log.tail}" if log.tail else message
         raise type(error)(shown, hint=_with_log(error.hint, log), log_path=str(log.path)) from error
 

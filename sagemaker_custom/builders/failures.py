@@ -9,6 +9,7 @@ from contextlib import contextmanager
 import docker.errors
 import requests
 
+from sagemaker_custom.builders.engine import EngineImage
 from sagemaker_custom.errors import (
     BaseImageError,
     BuildError,
@@ -36,9 +37,29 @@ _NETWORK = (
 )
 
 
+def check_built_on(base: EngineImage, built: EngineImage, name: ImageReference) -> None:
+    """Make sure that an image was built on the base that was meant: a Dockerfile names it by a tag, which can move.
+
+    Raises:
+        BuildError: It was not.
+    """
+    if built.layers[: len(base.layers)] != base.layers:
+        raise BuildError(
+            f"the image was not built on {base.id}: the Docker Engine had another image under {name} by then",
+            hint="somebody else on this machine has pulled or tagged that one at the same time: build again",
+        )
+
+
 def is_disk_full(text: str) -> bool:
     """Tell whether a message of the engine or of a tool says that the disk is full."""
     return "no space left on device" in text.lower()
+
+
+def wrong_hash(log: str) -> str | None:
+    """Return a hint for a build whose log says that pip got another file than the one that was asked for."""
+    if "DO NOT MATCH THE HASHES" not in log:
+        return None
+    return "the index, or something between, has another file under this name than the lock: do not install it"
 
 
 def disk_full(what: str, place: str) -> DiskFullError:

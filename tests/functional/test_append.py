@@ -219,9 +219,10 @@ class TestLock:
         with pytest.raises(UsageError, match="other is asked for, and neither the lock nor the base has it"):
             make(extras=["pip:other"]).build_image(lock=lock)
 
-    def test_docker_cannot_follow_it(self, make, lock):
-        with pytest.raises(UsageError, match="cannot follow a lock"):
-            make(extras=["pip:other"], lock=lock, builder="docker").build_image()
+    def test_docker_cannot_follow_one_with_files_of_a_machine(self, cloud, make, lock):
+        cloud.remove(make().plan_image())
+        with pytest.raises(UsageError, match=r"tiny-1\.0-py3-none-any\.whl from a folder of the machine"):
+            make(lock=lock, builder="docker").build_image()
 
 
 class TestInterruption:

@@ -10,6 +10,7 @@ from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from functools import partial
 from itertools import count
+from pathlib import Path
 
 import boto3
 import moto
@@ -17,17 +18,19 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from click.testing import CliRunner
 from fakes.base_images import CONDA, archive, conda, config_of, layer, package, push_image
+from fakes.codeartifact_api import CodeArtifactApi
 from fakes.codebuild_api import ACCOUNT, SUCCESS, CodeBuildApi
 from fakes.example_plan import BASE, ECR_HOST, FINGERPRINT, example_plan
 from fakes.fake_engine import FakeEngine, FakeRoute
 from fakes.fake_registry import FakeRegistry
 from fakes.tiny_wheels import make_wheel
 
-from sagemaker_custom.aws import Aws, CodeBuild, CodeBuildBatches, Scans
+from sagemaker_custom.aws import Aws, CodeArtifact, CodeBuild, CodeBuildBatches, Scans
 from sagemaker_custom.aws.conditional import ConditionalObjects
 from sagemaker_custom.aws.image_uses import ImageUses
 from sagemaker_custom.aws.permissions import ACTIONS, DESCRIPTIONS, ROUTES, Place, policy, uses_of
 from sagemaker_custom.aws.stored_images import StoredImages
+from sagemaker_custom.builders import codebuild_job
 from sagemaker_custom.builders.codebuild import CodeBuildBuilder
 from sagemaker_custom.builders.codebuild_batch import BatchGate
 from sagemaker_custom.builders.codebuild_context import BUILDSPEC
@@ -41,7 +44,7 @@ from sagemaker_custom.evidence import Evidence, RecordingBuilder
 from sagemaker_custom.inventories import Inventories
 from sagemaker_custom.leases import LockKey, OwnTurn, SharedLease
 from sagemaker_custom.mirror import mirror_image
-from sagemaker_custom.plan import FINGERPRINT_LABEL
+from sagemaker_custom.plan import FINGERPRINT_LABEL, CodeArtifactRepository
 from sagemaker_custom.progress import NoProgress
 from sagemaker_custom.pruning import lifecycle_policy
 from sagemaker_custom.reference import ImageReference, RegistryCredentials, digest_of
@@ -64,9 +67,11 @@ PLACE = Place(
     leases=f"{LEASES}/team",
     role=ROLE,
     secret="team/index",
+    codeartifact=CodeArtifactRepository(domain="company", repository="packages", region="eu-central-1"),
     scans=True,
     in_vpc=True,
 )
+PACKAGES = f"arn:aws:codeartifact:eu-central-1:{ACCOUNT}"
 # One of everything that SageMaker lists.
 LISTED = {
     "Endpoints": [{"EndpointName": "a"}],
@@ -102,6 +107,12 @@ class Recorder:
         service = model.service_model.service_name
         for arn in arns_of(service, model.name, params):
             self.uses.add((f"{service}.{model.name}", arn))
+        if (service, model.name) == ("codeartifact", "GetAuthorizationToken"):
+            # What AWS asks for by itself for such a token, and what the token is used for.
+            repository = PLACE.codeartifact
+            self.uses.add(("codeartifact.token", "*"))
+            arn = f"{PACKAGES}:repository/{repository.domain}/{repository.repository}"
+            self.uses.add(("codeartifact.download", arn))
         if "serviceRole" in params:
             self.uses.add(("codebuild.serviceRole", params["serviceRole"]))
 
@@ -137,6 +148,9 @@ def arns_of(service, operation, params):
         named = params.get("projectName") or params.get("name") or params.get("id")
         names = [named] if named else [*params.get("names", ()), *params.get("ids", ())]
         return [f"arn:aws:codebuild:{here}:project/{name.partition(':')[0]}" for name in names]
+    if service == "codeartifact":
+        repository = f"{PACKAGES}:repository/{params['domain']}/{params.get('repository')}"
+        return [repository if "repository" in params else f"{PACKAGES}:domain/{params['domain']}"]
     if service == "logs":
         return [f"arn:aws:logs:{here}:log-group:{params['logGroupName']}:log-stream:{params['logStreamName']}"]
     return ["*"]
@@ -159,6 +173,7 @@ class Bench:
         self.record.listen(self.session)
         self.api = CodeBuildApi(self.machine)
         self.api.listen(self.session)
+        CodeArtifactApi("https://packages.example.com/pypi/packages/", "token").listen(self.session)
         self.aws = Aws(self.session)
         self.registry = FakeRegistry()
         self._put_base()
@@ -228,6 +243,7 @@ class Bench:
     def docker(self):
         self.use()
         self.lease()
+        CodeArtifact(self.aws.connection).open(PLACE.codeartifact)
         engine = FakeEngine(self.registry)
         builder = DockerBuilder(engine, choose_route=lambda: FakeRoute(engine), **self.parts())
         self.recording(builder).build(self.plan)
@@ -240,7 +256,6 @@ class Bench:
         bench = Workbench(
             settings=Settings(cache_dir=str(self.folder / "cache"), verify="static"),
             progress=NoProgress(),
-            pip_indexes=self.plan.pip_indexes,
             engine=lambda: FakeEngine(self.registry),
             aws=lambda: self.aws,
             lease_objects=self.lease_objects,
@@ -252,6 +267,7 @@ class Bench:
         # Under a tag that no other route has used.
         plan = replace(self.plan, reference=self.plan.reference.with_tag("appended"))
         bench.builder(plan, "append").build(plan)
+        CodeArtifact(self.aws.connection).open(PLACE.codeartifact)
 
     def lease_objects(self):
         return ConditionalObjects(lambda: self.session, region=REGION)
@@ -403,14 +419,18 @@ def test_the_policy_of_a_route_allows_what_it_calls_and_nothing_else(route, tmp_
 def test_the_service_role_may_what_the_buildspec_and_codebuild_do():
     operations = {use.operation for use in uses_of("codebuild-service", PLACE)}
     programs = set(re.findall(r"aws (?:s3 cp|ecr get-login-password)", BUILDSPEC))
+    job = Path(codebuild_job.__file__).read_text()
+    programs |= {f"aws {' '.join(words)}" for words in re.findall(r'"(codeartifact)",\s+"([a-z-]+)"', job)}
     protocol = {f"registry.{operation}" for operation in (*ENGINE_PULLS, *ENGINE_PUSHES)}
-    own = {"build.log", "build.secret", "build.network"}
+    own = {"build.log", "build.secret", "build.network", "codeartifact.token", "codeartifact.download"}
     assert operations == {f"build.{program}" for program in programs} | protocol | own
     assert BUILDSPEC.count("aws ") == 3
     actions = {
         action for statement in policy("codebuild-service", PLACE)["Statement"] for action in statement["Action"]
     }
-    assert not {action for action in actions if action.startswith(("iam:", "codebuild:", "sts:"))}
+    assert {action for action in actions if action.startswith(("iam:", "codebuild:", "sts:"))} == {
+        "sts:GetServiceBearerToken"
+    }
 
 
 def test_every_declared_call_belongs_to_a_route():
@@ -423,6 +443,28 @@ def test_a_secret_and_a_network_are_allowed_only_where_they_are_used():
     document = json.dumps(policy("codebuild-service", Place()))
     assert "secretsmanager" not in document
     assert "ec2:" not in document
+    assert "codeartifact" not in document
+
+
+@pytest.mark.parametrize("route", ["docker", "append", "platform-admin", "codebuild-service"])
+def test_a_bearer_token_is_one_of_codeartifact_alone(route):
+    (statement,) = (
+        statement
+        for statement in policy(route, PLACE)["Statement"]
+        if "sts:GetServiceBearerToken" in statement["Action"]
+    )
+    assert statement["Action"] == ["sts:GetServiceBearerToken"]
+    assert statement["Condition"] == {"StringEquals": {"sts:AWSServiceName": "codeartifact.amazonaws.com"}}
+
+
+def test_codeartifact_is_allowed_where_the_settings_name_it(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_CUSTOM_CODEARTIFACT", "company/packages")
+    monkeypatch.setenv("SAGEMAKER_CUSTOM_CODEARTIFACT_DOMAIN_OWNER", "111122223333")
+    document = printed("docker", "--region", "cn-north-1", "--account", ACCOUNT)
+    where = "arn:aws-cn:codeartifact:cn-north-1:111122223333"
+    assert f"{where}:domain/company" in document
+    assert f"{where}:repository/company/packages" in document
+    assert "codeartifact" not in printed("use", "--region", "cn-north-1")
 
 
 @pytest.mark.parametrize(("route", "has_leases"), [("use", False), ("docker", True), ("codebuild-service", False)])

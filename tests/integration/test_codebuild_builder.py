@@ -40,7 +40,6 @@ from sagemaker_custom.settings import Settings
 pytestmark = pytest.mark.docker
 
 _LOGIN = RegistryCredentials(username="AWS", password="t0ken-of-ecr")
-_NETRC = "machine {host} login index-user password s3cr%t-word"
 
 
 class Lines(NoProgress):
@@ -62,6 +61,10 @@ class Bench:
     settings: Settings
     gate: BatchGate
     new_builder: Callable
+    aws: Aws
+
+    def s3(self):
+        return self.aws.connection.client("s3", "us-east-1")
 
     def tags(self, reference):
         return self.registry.tags(replace(reference, tag=None))
@@ -149,7 +152,9 @@ def bench(tmp_path, client, base_id, registry):  # noqa: F811 - fixtures
         gate = BatchGate(
             builds=builds, batches=lambda region: CodeBuildBatches(spoken.connection, region=region), quiet_s=2
         )
-        return Bench(new_builder(builds), registry_client, api, machine, progress, client, asked, gate, new_builder)
+        return Bench(
+            new_builder(builds), registry_client, api, machine, progress, client, asked, gate, new_builder, spoken
+        )
 
     with SandboxAws() as aws, RequestsTransport() as transport:
         yield make
@@ -214,31 +219,6 @@ def test_two_images_are_one_batch_whose_entries_build_by_themselves(bench, base,
     assert labels["sagemaker-custom.fingerprint"] == plans[0].fingerprint
     finals = [tag for tag in bench.tags(plans[0].reference) if not tag.startswith("staging-")]
     assert finals == [plans[0].reference.tag]
-
-
-def test_the_credentials_of_an_index_are_in_nothing_that_stays(bench, base, index, client, registry):  # noqa: F811
-    bench = bench(codebuild_ca_bundle=index.ca_bundle, codebuild_index_secret="team/index")
-    bench.machine.secrets["team/index"] = _NETRC.format(host=index.address.partition(":")[0])
-    indexes = PipIndexes(index_url=index.url())
-    plan = example_plan(base=base, fingerprint=secrets.token_hex(32), pip_indexes=indexes)
-
-    bench.builder.build(plan)
-
-    for line in client.api.pull(
-        f"{registry.host}/{plan.reference.repository}",
-        plan.reference.tag,
-        stream=True,
-        decode=True,
-        auth_config=_auth(),
-    ):
-        assert "error" not in line, line
-    image = client.images.get(f"{registry.host}/{plan.reference.repository}:{plan.reference.tag}")
-    kept = repr(image.history()).encode() + b"".join(image.save(chunk_size=None))
-    request = repr([build.request for build in bench.api.builds.values()])
-    for secret in ("s3cr%t-word", _LOGIN.password):
-        assert secret.encode() not in kept
-        assert secret not in bench.logged()
-        assert secret not in request
 
 
 def test_a_verification_that_fails_pushes_nothing(bench, base, open_index):  # noqa: F811

@@ -34,7 +34,8 @@ from sagemaker_custom.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "image_catalog/README.md", *DOCS.rglob("*.md")])
+_FIRST = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "image_catalog/README.md")
+PAGES = sorted([*_FIRST, *DOCS.rglob("*.md")])
 SOURCES = sorted(
     path
     for folder in ("sagemaker_custom", "image_catalog", "tests", "tools", "examples", "benchmarks")
