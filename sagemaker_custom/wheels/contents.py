@@ -11,7 +11,6 @@ import json
 import posixpath
 import stat
 import zipfile
-import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,7 @@ from installer.utils import Scheme
 from packaging.utils import canonicalize_name
 
 from sagemaker_custom.errors import BuildError
+from sagemaker_custom.wheels.archive import MALFORMED, open_wheel
 from sagemaker_custom.wheels.layout import Layout
 from sagemaker_custom.wheels.store import FetchedWheel
 
@@ -37,19 +37,8 @@ _SHEBANG_TO_REPLACE = b"#!python"
 # PEP 627 wants the tool's own name here; pip, uv and conda uninstall by RECORD, whatever it is.
 _INSTALLER = b"sagemaker-custom\n"
 # What the libraries let out when a wheel is malformed.
-_MALFORMED = (
-    AssertionError,
-    EOFError,
-    InstallerError,
-    InvalidRecordEntry,
-    KeyError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    configparser.Error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_MALFORMED = (*MALFORMED, AssertionError, InstallerError, InvalidRecordEntry, configparser.Error, csv.Error)
+_MOST_SCRIPT_BYTES = 64 * 1024**2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +89,7 @@ def read_contents(
         BuildError: The wheel cannot be installed.
     """
     try:
-        with zipfile.ZipFile(fetched.path) as archive:
+        with open_wheel(fetched.path) as archive:
             destination = _Plan(_Source(archive), layout)
             install(destination.source, destination, {"INSTALLER": _INSTALLER})
             return destination.contents(fetched, _marks(fetched, requested, direct))
@@ -224,7 +213,7 @@ class _Plan(WheelDestination):
         )
 
     def _from_wheel(self, place: str, member: _Member, *, scheme: str, executable: bool) -> File:
-        if scheme == "scripts":
+        if scheme == "scripts" and member.info.file_size <= _MOST_SCRIPT_BYTES:
             with self.source.archive.open(member.info) as stream:
                 if stream.read(len(_SHEBANG_TO_REPLACE)) == _SHEBANG_TO_REPLACE:
                     stream.readline()
