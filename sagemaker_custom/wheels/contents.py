@@ -154,6 +154,9 @@ class _Source(WheelFile):
         for info in self.archive.infolist():
             if info.is_dir() or "__pycache__" in info.filename.split("/")[:-1]:
                 continue
+            # The library looks for the scheme in such a name for ever.
+            if info.filename == self.data_dir or {"", ".", ".."} & set(info.filename.split("/")):
+                raise ValueError(f"it has a file {info.filename!r}, which cannot stand in an image")
             record = records.get(info.filename, (info.filename, "", ""))
             mode = info.external_attr >> 16
             yield record, _Member(info, record), stat.S_ISREG(mode) and bool(mode & 0o111)
