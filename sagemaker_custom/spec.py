@@ -32,7 +32,7 @@ _PACKAGE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
 # apt-get takes "NAME-" for an order to remove NAME.
 _APT_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](=[A-Za-z0-9.+:~-]+)?")
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
-_CONDA_CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_CONDA_CHANNEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_/-]|\.(?!\.))*")
 _CONDA_SPEC = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(\s*(==|=|>=|<=|>|<|!=)\s*[A-Za-z0-9_.*+!,<>=-]+)?")
 _GRAVITON = re.compile(r"[a-z]+[0-9]+g[a-z]*")
 
@@ -224,6 +224,12 @@ def _conda_spec(text: str) -> str:
 
 
 def _recipe(text: str) -> RecipeExtra:
+    # "===" takes any characters for a version.
+    if not text.strip().isprintable():
+        raise InvalidExtraError(
+            f"extra {redacted(text)!r} has a line end or another character that cannot be printed",
+            hint="write a recipe, for example 'faiss==1.8.0'",
+        )
     try:
         requirement = Requirement(text)
     except _UNREADABLE as error:

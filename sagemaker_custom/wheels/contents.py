@@ -39,6 +39,8 @@ _INSTALLER = b"sagemaker-custom\n"
 # What the libraries let out when a wheel is malformed.
 _MALFORMED = (*MALFORMED, AssertionError, InstallerError, InvalidRecordEntry, configparser.Error, csv.Error)
 _MOST_SCRIPT_BYTES = 64 * 1024**2
+_PARTS_OF_DATA = 3
+"""Of the name of a file in a scheme, at least: ``demo-1.0.data/scripts/run``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,8 +156,9 @@ class _Source(WheelFile):
         for info in self.archive.infolist():
             if info.is_dir() or "__pycache__" in info.filename.split("/")[:-1]:
                 continue
-            # The library looks for the scheme in such a name for ever.
-            if info.filename == self.data_dir or {"", ".", ".."} & set(info.filename.split("/")):
+            # The library stumbles over a file in the place of a scheme, and looks for ever for that of the others.
+            parts = info.filename.split("/")
+            if (parts[0] == self.data_dir and len(parts) < _PARTS_OF_DATA) or {"", ".", ".."} & set(parts):
                 raise ValueError(f"it has a file {info.filename!r}, which cannot stand in an image")
             record = records.get(info.filename, (info.filename, "", ""))
             mode = info.external_attr >> 16
