@@ -107,7 +107,7 @@ def tar(data: bytes) -> None:
 
 
 def _entries(pieces: list[bytes]) -> list[tuple[str, str, int, bytes]]:
-    reader = TarEntries(lambda entry: entry.size < 1 << 20)  # noqa: PLR2004
+    reader = TarEntries(lambda entry: entry.size < 1 << 20)
     found = [(entry.path, entry.kind, entry.size, body) for piece in pieces for entry, body in reader.feed(piece)]
     reader.finish()
     return found

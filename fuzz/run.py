@@ -22,7 +22,7 @@ def main(group: str, *options: str) -> None:
     """Run until a finding, or until the options end it."""
     warnings.simplefilter("ignore")
     with atheris.instrument_imports(include=["sagemaker_custom", "packaging", "yaml", "installer"]):
-        from sagemaker_custom.errors import SageMakerCustomError  # noqa: PLC0415
+        from sagemaker_custom.errors import SageMakerCustomError
 
         parsers = importlib.import_module(group).PARSERS
 

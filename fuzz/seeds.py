@@ -55,7 +55,7 @@ def _tar(names: dict[str, bytes], form: int) -> bytes:
 
 
 _TREE = {"opt/conda/bin/python3": b"", "a" * 120 + "é": b"x", "x/a-1.dist-info/METADATA": b"Name: a\nVersion: 1\n"}
-_SEEDS: dict[str, dict[str, list[str | bytes]]] = {
+SEEDS: dict[str, dict[str, list[str | bytes]]] = {
     "texts": {
         "reference": [f"h.example:5000/a/b_c:t@{_DIGEST}", "a"],
         "digest": [_DIGEST],
@@ -76,11 +76,11 @@ _SEEDS: dict[str, dict[str, list[str | bytes]]] = {
         "recipe_json": ['{"schema_version": 1, "name": "a"}'],
         "named_image": ["schema_version: 1\nname: a\nsummary: s\nframework: pytorch\nversions: ['2.3']\nextras: [a]\n"],
         "framework": [json.dumps(_FRAMEWORK)],
-        "partitions": ['{partitions: {aws: {dns_suffix: a.com, region_regex: "^u"}}, regions: {u: aws}, '
-                       'account_sets: {d: {u: "123456789012"}}}'],
+        "partitions": [('{partitions: {aws: {dns_suffix: a.com, region_regex: "^u"}}, regions: {u: aws}, '
+                       'account_sets: {d: {u: "123456789012"}}}')],
         "lock": [json.dumps(_LOCK)],
-        "pylock": ['packages=[{name="a",version="1",wheels=[{url="https://x/a-1-py3-none-any.whl",'
-                   'hashes={sha256="00"}}]}]'],
+        "pylock": [('packages=[{name="a",version="1",wheels=[{url="https://x/a-1-py3-none-any.whl",'
+                   'hashes={sha256="00"}}]}]')],
         "inventory": [json.dumps(_INVENTORY)],
         "extras": [json.dumps(_EXTRAS)],
         "listing": ['{"a": "1"}'],
@@ -93,9 +93,9 @@ _SEEDS: dict[str, dict[str, list[str | bytes]]] = {
                                "rootfs": {"type": "layers", "diff_ids": [_DIGEST]}, "history": [{}]})],
         "layer": [gzip.compress(_tar(_TREE, tarfile.PAX_FORMAT), mtime=0)],
         "packed_layer": [_tar(_TREE, form) for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT)[1:]],
-        "installed": [b"Name: a\nVersion: 1\nRequires-Dist: b; extra == 'x'\n\xffa.py,sha256=x,1\n\xff/x\n"
+        "installed": [(b"Name: a\nVersion: 1\nRequires-Dist: b; extra == 'x'\n\xffa.py,sha256=x,1\n\xff/x\n"
                       b"\xffPackage: python3.9-minimal\nVersion: 3.9.1\n\xffGNU C Library version 2.31\xff"
-                      b'#define PY_VERSION "3.11.2"'],
+                      b'#define PY_VERSION "3.11.2"')],
         "tar": [_tar(_TREE, tarfile.PAX_FORMAT)],
     },
     "wheels": {
@@ -111,7 +111,7 @@ _SEEDS: dict[str, dict[str, list[str | bytes]]] = {
 
 def main() -> None:
     """Write them below ``seeds``, which is not kept."""
-    for group, seeds in _SEEDS.items():
+    for group, seeds in SEEDS.items():
         folder = _FOLDER / "seeds" / group
         folder.mkdir(parents=True, exist_ok=True)
         parsers = [parser.__name__ for parser in importlib.import_module(group).PARSERS]
@@ -120,7 +120,7 @@ def main() -> None:
                 data = content.encode() if isinstance(content, str) else content
                 (folder / f"{name}-{number}").write_bytes(bytes([parsers.index(name)]) + data)
     wheels = importlib.import_module("wheels")
-    (_FOLDER / "seeds" / "wheels" / "archive-0").write_bytes(b"\0" + wheels._wheel({}))  # noqa: SLF001
+    (_FOLDER / "seeds" / "wheels" / "archive-0").write_bytes(b"\0" + wheels.wheel_of({}))
 
 
 if __name__ == "__main__":

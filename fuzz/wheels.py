@@ -1,4 +1,4 @@
-"""Bytes → the readers of wheels: the archive itself, and METADATA, WHEEL, RECORD, entry points and names in a sound one."""
+"""Bytes → the readers of wheels: the archive, and METADATA, WHEEL, RECORD, entry points and names in a sound one."""
 
 from __future__ import annotations
 
@@ -47,36 +47,37 @@ def archive(data: bytes) -> None:
 
 def metadata(data: bytes) -> None:
     """METADATA of a sound wheel."""
-    _installed(_wheel({f"{_INFO}/METADATA": _SOUND[f"{_INFO}/METADATA"] + data}))
+    _installed(wheel_of({f"{_INFO}/METADATA": _SOUND[f"{_INFO}/METADATA"] + data}))
 
 
 def wheel_file(data: bytes) -> None:
     """WHEEL of a sound wheel."""
-    _installed(_wheel({f"{_INFO}/WHEEL": data}))
+    _installed(wheel_of({f"{_INFO}/WHEEL": data}))
 
 
 def record(data: bytes) -> None:
     """RECORD of a sound wheel."""
-    _installed(_wheel({f"{_INFO}/RECORD": data}))
+    _installed(wheel_of({f"{_INFO}/RECORD": data}))
 
 
 def entry_points(data: bytes) -> None:
     """Entry points of a sound wheel."""
-    _installed(_wheel({f"{_INFO}/entry_points.txt": data}))
+    _installed(wheel_of({f"{_INFO}/entry_points.txt": data}))
 
 
 def names(data: bytes) -> None:
     """Names of files in a sound wheel."""
     words = [word.decode("utf-8", "replace") for word in data.split(b"\n")]
-    _installed(_wheel({word: b"x" for word in words if word}))
+    _installed(wheel_of({word: b"x" for word in words if word}))
 
 
 def scripts(data: bytes) -> None:
     """A script of a sound wheel."""
-    _installed(_wheel({"a-1.0.data/scripts/run": data}))
+    _installed(wheel_of({"a-1.0.data/scripts/run": data}))
 
 
-def _wheel(changes: dict[str, bytes]) -> bytes:
+def wheel_of(changes: dict[str, bytes]) -> bytes:
+    """Return a sound wheel but for what is changed."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as file:
         for name, content in {**_SOUND, **changes}.items():

@@ -14,7 +14,19 @@ from sagemaker_custom.requirements import read_extras, read_requirements
 from sagemaker_custom.spec import normalise_replace
 from sagemaker_custom.wheels.pip_configuration import read_pip_configuration
 
-NASTY = ("; reboot", "$(reboot)", "`reboot`", "| sh", "&& reboot", "\nRUN reboot", "\r\nRUN reboot", "\0", "'", '"', "\\")
+NASTY = (
+    "; reboot",
+    "$(reboot)",
+    "`reboot`",
+    "| sh",
+    "&& reboot",
+    "\nRUN reboot",
+    "\r\nRUN reboot",
+    "\0",
+    "'",
+    '"',
+    "\\",
+)
 
 
 class TestExtras:
@@ -195,5 +207,3 @@ class TestReferences:
     def test_metacharacters_are_refused(self, text, nasty):
         with pytest.raises(UsageError):
             ImageReference.parse(text.format(nasty))
-
-
