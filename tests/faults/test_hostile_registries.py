@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
+
 import pytest
 
 from sagemaker_custom.errors import RegistryError
 from sagemaker_custom.reference import ImageReference, RegistryCredentials
 from sagemaker_custom.registry import HttpRequest, HttpResponse, RegistryClient, RequestsTransport
 from sagemaker_custom.registry.auth import parse_challenges
+from sagemaker_custom.registry.docker_login import docker_login
 from sagemaker_custom.registry.retries import retry_after
+from sagemaker_custom.wheels.download import HttpDownload
+from sagemaker_custom.wheels.sources import Sources
 
 HOST = "registry.example.com"
 LOGIN = RegistryCredentials(username="ada", password="hunter2")
@@ -160,6 +167,62 @@ class TestRedirects:
 
         with pytest.raises(RegistryError, match="redirected more than"):
             client(transport).manifest(IMAGE)
+
+
+class TestStoredLogins:
+    @pytest.mark.parametrize(
+        "text",
+        [
+            '{"auths": 5}',
+            '{"auths": {"registry.example.com": 5}}',
+            '{"auths": {"registry.example.com": {"auth": "!!"}}}',
+            '{"auths": {"registry.example.com": {"auth": "YWRh"}}}',
+            '{"auths": {"registry.example.com": {"auth": 5}}}',
+            '{"credHelpers": 5}',
+            '{"credsStore": 5}',
+            "[]",
+            "[" * 100_000,
+            "{",
+        ],
+    )
+    def test_a_file_of_another_shape_has_no_login(self, tmp_path, monkeypatch, text):
+        (tmp_path / "config.json").write_text(text)
+        monkeypatch.setenv("DOCKER_CONFIG", str(tmp_path))
+
+        assert docker_login(HOST) is None
+
+
+class Files(BaseHTTPRequestHandler):
+    """Answers by redirecting to another name of this machine, and remembers who was told what."""
+
+    seen: ClassVar[list[tuple[str, str | None]]] = []
+
+    def do_GET(self):
+        host, port = self.headers["Host"], self.server.server_port
+        self.seen.append((host, self.headers.get("Authorization")))
+        self.send_response(302 if host.startswith("127.0.0.1") else 200)
+        if host.startswith("127.0.0.1"):
+            self.send_header("Location", f"http://localhost:{port}/elsewhere.whl")
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *arguments):
+        del arguments
+
+
+def test_an_index_that_redirects_a_download_does_not_hand_its_login_on():
+    Files.seen.clear()
+    with ThreadingHTTPServer(("127.0.0.1", 0), Files) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f"127.0.0.1:{server.server_port}"
+        download = HttpDownload(Sources(index_url=f"http://ada:hunter2@{place}/simple"))
+        with download.open(f"http://{place}/a.whl") as content:
+            assert b"".join(content.chunks) == b""
+        server.shutdown()
+
+    assert [host.partition(":")[0] for host, _ in Files.seen] == ["127.0.0.1", "localhost"]
+    assert Files.seen[0][1].startswith("Basic ")
+    assert Files.seen[1][1] is None
 
 
 class TestAnswers:
