@@ -5,19 +5,23 @@ from __future__ import annotations
 import io
 import struct
 import zipfile
+from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
 from fakes.tiny_wheels import SITE, installed, inventory, lock_of, make_wheel
 
-from sagemaker_custom.errors import BuildError, UsageError, VerificationError
+from sagemaker_custom.errors import BuildError, DigestMismatchError, UsageError, VerificationError
+from sagemaker_custom.progress import NoProgress
 from sagemaker_custom.wheels.archive import open_wheel
 from sagemaker_custom.wheels.base_metadata import write_base_metadata
 from sagemaker_custom.wheels.contents import read_contents
+from sagemaker_custom.wheels.download import Content
 from sagemaker_custom.wheels.layout import Layout
 from sagemaker_custom.wheels.lock import read_lock
 from sagemaker_custom.wheels.pylock import read_pylock
 from sagemaker_custom.wheels.static_check import check_metadata
+from sagemaker_custom.wheels.store import WheelStore
 
 LAYOUT = Layout.of(inventory())
 INFO = "demo-1.0.dist-info"
@@ -281,3 +285,29 @@ class TestLocks:
     def test_an_answer_of_the_resolver_that_cannot_be_read_is_refused(self, text):
         with pytest.raises(BuildError, match="uv's answer cannot be read"):
             read_pylock(text)
+
+
+class Endless:
+    """An index that sends more than it said."""
+
+    sent = 0
+
+    @contextmanager
+    def open(self, url, *, start=0):
+        yield Content(start=start, chunks=self.chunks())
+
+    def chunks(self):
+        for _ in range(100):
+            self.sent += 1
+            yield bytes(1000)
+
+
+def test_a_download_without_end_is_cut_off(tmp_path):
+    index = Endless()
+    wheel = make_wheel(tmp_path)
+
+    with pytest.raises(DigestMismatchError, match=r"has more than \d+ bytes"):
+        WheelStore(tmp_path / "cache", download=index).fetch(lock_of(wheel), NoProgress())
+
+    assert index.sent < 5
+    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
