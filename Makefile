@@ -5,11 +5,12 @@ PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
 ARGS ?=
+SECONDS_EACH ?= 60
 # Several tests at a time, but one at a time of those that share the Docker Engine (tests/conftest.py).
 AT_ONCE := -n auto --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test heavy unit lint bench engine clean
+.PHONY: help demo test heavy unit lint bench fuzz engine clean
 
 help: ## list what can be made
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -39,11 +40,16 @@ bench: $(VENV)/.installed engine ## measure all that docs/reference/benchmarks.m
 	command -v skopeo >/dev/null && $(RUN) benchmarks/bench_mirror.py || echo "skopeo is not installed: mirroring is not measured"
 	$(RUN) benchmarks/report.py
 
+fuzz: $(VENV)/.installed ## feed every parser with hostile input for SECONDS_EACH=60 a group (needs Linux, Python 3.11 or newer)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(RUN) fuzz/seeds.py
+	set -e; for group in texts documents images wheels; do $(RUN) fuzz/run.py $$group -max_total_time=$(SECONDS_EACH); done
+
 engine: $(VENV)/.installed
 	@$(RUN) -m sagemaker_custom.sandbox.engine
 
 clean: ## remove the environment and what tools leave behind
-	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) build dist *.egg-info fuzz/corpus fuzz/seeds fuzz/findings .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUN):

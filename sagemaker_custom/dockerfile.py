@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing_extensions import assert_never
 
 from sagemaker_custom import toolkits
+from sagemaker_custom.errors import UsageError
 from sagemaker_custom.own_images import ANY_PACKAGE_MANAGER
 from sagemaker_custom.plan import BuildPlan, LockedInstall
 from sagemaker_custom.resolve import CondaStep, PackagesStep, PipStep, Step, ToolkitStep
@@ -70,6 +71,9 @@ def render(plan: BuildPlan, base: str, environment: BuildEnvironment) -> str:
 
     Returns:
         Text that holds no credentials.
+
+    Raises:
+        UsageError: Something in the plan, or the user of the base, has a line end.
     """
     ca_file = _ca_path(environment)
     lines = [f"FROM {base}"]
@@ -88,7 +92,21 @@ def render(plan: BuildPlan, base: str, environment: BuildEnvironment) -> str:
     lines += [line for step in plan.steps if isinstance(step, ToolkitStep) for line in _program(step)]
     if environment.user:
         lines.append(f"USER {environment.user}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(_instruction, lines)) + "\n"
+
+
+def _instruction(text: str) -> str:
+    """Make sure that a text is one instruction: its own line ends follow a backslash, and nobody else has put one in.
+
+    Everything that stands here was checked where it came from; this is what a check that is missing there meets.
+    """
+    for line in text.split(_JOIN):
+        if not line.isprintable():
+            raise UsageError(
+                f"{line!r} would be more than one instruction of a Dockerfile",
+                hint="take line ends and control characters out of packages, URLs, paths and the user of the base",
+            )
+    return text
 
 
 def step_files(plan: BuildPlan) -> tuple[str, ...]:

@@ -33,6 +33,8 @@
 
 from __future__ import annotations
 
+from sagemaker_custom.plain_text import plain
+
 
 class SageMakerCustomError(Exception):
     """Root of all errors of this package.
@@ -46,9 +48,10 @@ class SageMakerCustomError(Exception):
     """What the command line exits with when this error ends it."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        # Registries, engines, indexes and files have their say in messages, and messages end on terminals.
+        self.message = plain(message)
+        super().__init__(self.message)
+        self.hint = hint and plain(hint)
 
     def __str__(self) -> str:
         """Return the message, followed by the hint on a line of its own."""

@@ -26,10 +26,13 @@ FINGERPRINT_FORMAT = 1
 """Part of every fingerprint; rises when the same document would build another image."""
 
 _REMEMBERED = 4096
+# Markers are read by recursion.
+_UNREADABLE = (InvalidRequirement, InvalidSpecifier, RecursionError)
 _PACKAGE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-_APT_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?")
+# apt-get takes "NAME-" for an order to remove NAME.
+_APT_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](=[A-Za-z0-9.+:~-]+)?")
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
-_CONDA_CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_CONDA_CHANNEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_/-]|\.(?!\.))*")
 _CONDA_SPEC = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(\s*(==|=|>=|<=|>|<|!=)\s*[A-Za-z0-9_.*+!,<>=-]+)?")
 _GRAVITON = re.compile(r"[a-z]+[0-9]+g[a-z]*")
 
@@ -221,9 +224,15 @@ def _conda_spec(text: str) -> str:
 
 
 def _recipe(text: str) -> RecipeExtra:
+    # "===" takes any characters for a version.
+    if not text.strip().isprintable():
+        raise InvalidExtraError(
+            f"extra {redacted(text)!r} has a line end or another character that cannot be printed",
+            hint="write a recipe, for example 'faiss==1.8.0'",
+        )
     try:
         requirement = Requirement(text)
-    except (InvalidRequirement, InvalidSpecifier) as error:
+    except _UNREADABLE as error:
         raise InvalidExtraError(
             f"extra {redacted(text)!r} cannot be read: {error}".splitlines()[0],
             hint="write a recipe ('faiss', 'faiss==1.8.0'), 'pip:PKG', 'conda:CHANNEL::PKG', 'apt:PKG' "
@@ -255,7 +264,7 @@ def canonical_requirement(text: str, *, where: str) -> str:
         )
     try:
         requirement = Requirement(text.strip())
-    except (InvalidRequirement, InvalidSpecifier) as error:
+    except _UNREADABLE as error:
         raise InvalidExtraError(
             f"{where}: {redacted(text)!r} is not a requirement: {str(error).splitlines()[0]}",
             hint="put its name before the URL: 'NAME @ https://…'"

@@ -11,13 +11,12 @@ from types import TracebackType
 from typing import TextIO
 
 from sagemaker_custom.errors import BuildError
+from sagemaker_custom.plain_text import plain, without_escapes
 
 # One run may build a hundred images, and the logs of those that failed are read afterwards.
 KEPT_LOGS = 200
 _TAIL = 30
 _LONGEST = 200
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _USER_INFO = re.compile(r"(?<=://)[^/\s@'\"]+@")
 _MASK = "***"
 
@@ -106,8 +105,7 @@ class BuildLog:
     def clean(self, text: str) -> str:
         """Return ``text`` without terminal control and without secrets."""
         # What stands before a carriage return was overwritten on the terminal that it was meant for.
-        visible = _ESCAPES.sub("", text).rstrip("\r").rpartition("\r")[2]
-        masked = _CONTROLS.sub("", visible)
+        masked = plain(without_escapes(text).rstrip("\r").rpartition("\r")[2])
         for secret in self._secrets:
             masked = masked.replace(secret, _MASK)
         return _USER_INFO.sub(f"{_MASK}@", masked)

@@ -20,6 +20,7 @@ from sagemaker_custom.wheels.target import marker_environment
 
 # The time of the entries, so that the same base gives the same bytes and uv's cache recognises them.
 _TIME = (1980, 1, 1, 0, 0, 0)
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _EXTRA = re.compile(r"\bextra\b")
 
 
@@ -68,6 +69,9 @@ def write_base_metadata(
 
 def _installed(inventory: Inventory) -> Iterator[tuple[str, tuple[InstalledPackage, Version]]]:
     for package in inventory.packages:
+        # A name becomes that of a file, and a base may say anything.
+        if not _NAME.fullmatch(package.name):
+            continue
         try:
             yield package.normalised_name, (package, Version(package.version))
         except InvalidVersion:
@@ -83,8 +87,8 @@ def _kept(
 ) -> Iterator[Requirement]:
     for text in package.requires:
         try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
+            requirement = Requirement(text if text.isprintable() else "")
+        except (InvalidRequirement, RecursionError):
             continue
         # A URL would have to be named by the user as well.
         requirement.url = None
@@ -107,7 +111,7 @@ def _holds(
 
 def _metadata(package: InstalledPackage, version: Version, requires: Sequence[Requirement]) -> str:
     lines = ["Metadata-Version: 2.1", f"Name: {package.name}", f"Version: {version}"]
-    lines += [f"Provides-Extra: {extra}" for extra in package.provides_extra]
+    lines += [f"Provides-Extra: {extra}" for extra in package.provides_extra if _NAME.fullmatch(extra)]
     lines += [f"Requires-Dist: {requirement}" for requirement in requires]
     return "\n".join(lines) + "\n"
 

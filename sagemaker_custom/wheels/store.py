@@ -139,6 +139,11 @@ class WheelStore:
                     raise BuildError(f"the download of {wheel.filename} was called off")
                 file.write(chunk)
                 task.advance(len(chunk))
+                if wheel.size is not None and file.tell() > wheel.size:
+                    raise DigestMismatchError(
+                        f"{wheel.url} has more than {wheel.size} bytes, which the lock says that it has",
+                        hint="the index, or something between, has changed the file: do not install it",
+                    )
 
 
 def _is_there(fetched: FetchedWheel) -> bool:
