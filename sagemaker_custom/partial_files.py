@@ -57,6 +57,25 @@ def unfinished_folder(parent: Path) -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+class TemporaryFolder(tempfile.TemporaryDirectory[str]):
+    """A folder for the time of a ``with``, which also goes when Ctrl-C comes while it is being removed.
+
+    Args:
+        parent: Default: the system's folder for temporary files.
+    """
+
+    def __init__(self, parent: Path | None = None) -> None:
+        super().__init__(prefix="sagemaker-custom-", dir=parent)
+
+    def cleanup(self) -> None:
+        """Remove it."""
+        try:
+            super().cleanup()
+        except BaseException:
+            shutil.rmtree(self.name, ignore_errors=True)
+            raise
+
+
 def sweep(folder: Path) -> None:
     """Remove what processes that are gone have left in ``folder``; no failure of this is raised."""
     with suppress(OSError):

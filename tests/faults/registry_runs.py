@@ -22,7 +22,7 @@ from sagemaker_custom import oci
 from sagemaker_custom.builders.append import AppendBuilder, AppendParts
 from sagemaker_custom.builders.append_bases import BaseLibrary
 from sagemaker_custom.builders.blob_places import BlobPlaces
-from sagemaker_custom.errors import SageMakerCustomError
+from sagemaker_custom.errors import ImageMissingError, SageMakerCustomError
 from sagemaker_custom.mirror import mirror_image
 from sagemaker_custom.plan import FINGERPRINT_LABEL
 from sagemaker_custom.progress import NoProgress
@@ -56,7 +56,7 @@ def weather_of(seed):
     """Of twenty seeds 12 bring what passes, 1 silence, 3 damaged content, 3 what stays, 1 a refusal."""
     chance, number = random.Random(f"weather {seed}"), seed % 20
     if number < 12:
-        return Weather(name="transient", kinds=TRANSIENT_FAULTS, share=chance.uniform(0.05, 0.4))
+        return Weather(name="transient", kinds=TRANSIENT_FAULTS, share=chance.uniform(0.05, 0.3))
     if number == 12:
         return Weather(name="silent", kinds=(SILENCE,), share=0.04, most=1, timeout_s=0.4)
     if number < 16:
@@ -158,6 +158,9 @@ def build(client, plan, folder):
 def pull(client, reference):
     """Read an image as whoever runs it does: all of its bytes, by digest."""
     manifest = client.manifest(reference.with_digest(client.find(reference)))
+    if manifest is None:
+        # Only a wrong Docker-Content-Digest leads here, and whoever pulls by digest is told so.
+        raise ImageMissingError(f"{reference} has no manifest of its digest")
     document = json.loads(manifest.content)
     return {
         blob["digest"]: b"".join(client.read_blob(reference, blob["digest"], size=blob["size"]))
