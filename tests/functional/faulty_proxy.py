@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import ClassVar
 
 NETWORK_FAULTS = ("cut", "truncated", "lost", "500", "503", "429")
 """What a client gets over by trying again:
@@ -44,9 +45,19 @@ DAMAGE = (WRONG_BYTES, "manifest", "short", "digest")
 SILENCE = "silent"
 """No byte for :attr:`FaultyProxy.silence_s`, then the end of the connection."""
 REFUSALS = ("401", "403")
+S3_ANSWERS = {
+    "SlowDown": 503,
+    "InternalError": 500,
+    "AccessDenied": 403,
+    "ExpiredToken": 400,
+    "PermanentRedirect": 301,
+    "RequestTimeTooSkewed": 403,
+    "SignatureDoesNotMatch": 403,
+}
+"""Faults that S3 has, and their statuses."""
 
 _CHUNK = 128 * 1024
-_HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive"}
+_HOP_BY_HOP = {"connection", "transfer-encoding", "keep-alive", "expect"}
 _SESSION = re.compile(r"/blobs/uploads/[^/?]+")
 _DIGEST = re.compile(r"[?&]digest=sha256(?::|%3A)([0-9a-f]{64})")
 _STATUS = re.compile(r"\d{3}")
@@ -77,6 +88,8 @@ class FaultyProxy(ThreadingHTTPServer):
     """
 
     silence_s = 2.0
+    headers: ClassVar[dict[str, str]] = {}
+    """Of answers that stand for S3's."""
 
     daemon_threads = True
     request_queue_size = 64
@@ -198,6 +211,10 @@ class _Handler(BaseHTTPRequestHandler):
             if fault and fault.kind == SILENCE:
                 self.server.closed.wait(self.server.silence_s)
                 self._reset()
+            elif fault and fault.kind in S3_ANSWERS:
+                self._drop(length)
+                text = f"<Error><Code>{fault.kind}</Code><Message>it is so</Message></Error>"
+                self._say(S3_ANSWERS[fault.kind], text.encode(), **self.server.headers)
             elif fault and _STATUS.fullmatch(fault.kind):
                 self._refuse(fault, length)
             elif self.path.partition("?")[0] == _TOKEN_PATH:
@@ -229,7 +246,8 @@ class _Handler(BaseHTTPRequestHandler):
             pass
 
     def _say(self, status, body, **headers):
-        self.send_response(status)
+        # One that comes with a Date gets no other one.
+        (self.send_response_only if "Date" in headers else self.send_response)(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))
