@@ -110,6 +110,7 @@ class DockerBuilder:
         self._progress = progress or NoProgress()
         self._listings: dict[str, Mapping[str, str]] = {}
 
+    @failures.full_disk_told()
     def build(self, plan: BuildPlan, *, fresh: bool = False) -> ImageReference:
         """Build, verify and publish; see :meth:`ImageBuilder.build`."""
         needs_pip = plan.context or any(isinstance(step, (PipStep, ToolkitStep)) for step in plan.steps)

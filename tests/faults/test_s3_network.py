@@ -205,7 +205,7 @@ class TestCatalogs:
         with ThreadPoolExecutor(AT_A_TIME) as pool:
             outcomes = list(pool.map(fetched, range(SEEDS)))
         assert all(is_whole for is_whole, _ in outcomes)
-        assert sum(count for _, count in outcomes) > SEEDS
+        assert sum(count for _, count in outcomes) > SEEDS // 2
 
     def test_one_that_breaks_off_is_not_used_and_the_older_copy_is_offered(self, bench, documents, tmp_path):
         catalogs = self.catalogs(bench, f"http://{bench.host}", tmp_path)
