@@ -56,7 +56,7 @@ def weather_of(seed):
     """Of twenty seeds 12 bring what passes, 1 silence, 3 damaged content, 3 what stays, 1 a refusal."""
     chance, number = random.Random(f"weather {seed}"), seed % 20
     if number < 12:
-        return Weather(name="transient", kinds=TRANSIENT_FAULTS, share=chance.uniform(0.05, 0.3))
+        return Weather(name="transient", kinds=TRANSIENT_FAULTS, share=chance.uniform(0.05, 0.4))
     if number == 12:
         return Weather(name="silent", kinds=(SILENCE,), share=0.04, most=1, timeout_s=0.4)
     if number < 16:
