@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from posixpath import dirname
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from sagemaker_custom.builders import codebuild_job
@@ -20,6 +19,7 @@ from sagemaker_custom.builders.engine import BuildContext
 from sagemaker_custom.builders.lock import LISTING_MARK, listing_command
 from sagemaker_custom.dockerfile import BuildEnvironment, render, step_files
 from sagemaker_custom.dockerfile_folder import copy_context
+from sagemaker_custom.partial_files import TemporaryFolder
 from sagemaker_custom.plan import LABEL_PREFIX, VERIFIED_LABEL, BuildPlan
 from sagemaker_custom.toolkits import toolkit_files
 
@@ -118,7 +118,7 @@ def packed_context(plan: BuildPlan, options: ContextOptions) -> Iterator[Context
     Raises:
         SourceError: The user's folder changed since the plan was made.
     """
-    with TemporaryDirectory(prefix="sagemaker-custom-") as name:
+    with TemporaryFolder() as name:
         root = Path(name, "root")
         root.mkdir()
         if plan.context:

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from posixpath import dirname
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from sagemaker_custom.builders import failures, index_logins
@@ -31,6 +30,7 @@ from sagemaker_custom.errors import (
     SageMakerCustomError,
     VerificationError,
 )
+from sagemaker_custom.partial_files import TemporaryFolder
 from sagemaker_custom.plan import LABEL_PREFIX, LOCK_LABEL, STAND_IN_LABEL, VERIFIED_LABEL, BuildPlan
 from sagemaker_custom.progress import NoProgress, Progress
 from sagemaker_custom.reference import Digest, ImageReference
@@ -110,6 +110,7 @@ class DockerBuilder:
         self._progress = progress or NoProgress()
         self._listings: dict[str, Mapping[str, str]] = {}
 
+    @failures.full_disk_told()
     def build(self, plan: BuildPlan, *, fresh: bool = False) -> ImageReference:
         """Build, verify and publish; see :meth:`ImageBuilder.build`."""
         entries = index_logins.logins(plan.pip_indexes.urls) if plan.context or plan.needs_index else ()
@@ -177,7 +178,7 @@ class DockerBuilder:
         self, plan: BuildPlan, context: DockerContext, route: BuildRoute, request: BuildRequest, on_line: OnLine
     ) -> Digest:
         """Build the user's folder as it is, from a copy that has the digest which the plan names."""
-        with TemporaryDirectory(prefix="sagemaker-custom-") as name:
+        with TemporaryFolder() as name:
             copy_context(context, Path(name))
             folder = FolderContext(
                 path=Path(name),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -74,6 +75,22 @@ def disk_full(what: str, place: str) -> DiskFullError:
         hint="free some with 'docker system prune' (images that no container uses: 'docker system prune --all'), "
         "or move the engine's data to a larger disk",
     )
+
+
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Let a full disk of this machine out as our error, wherever it was met."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        raise DiskFullError(
+            f"no space left on this machine's disk{where}",
+            hint="free some, in the cache (setting cache_dir) and for temporary files (variable TMPDIR), "
+            "or let them name folders on a larger disk",
+        ) from error
 
 
 def unavailable(error: BaseException, address: str) -> EngineUnavailableError:

@@ -6,6 +6,7 @@ import codecs
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
@@ -84,9 +85,7 @@ class BuildLog:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close the file."""
-        if self._file:
-            self._file.close()
-            self._file = None
+        self._end()
 
     @property
     def tail(self) -> str:
@@ -97,10 +96,26 @@ class BuildLog:
         """Take one line as a tool wrote it."""
         clean = self.clean(text)
         self._last.append(shortened(clean))
-        if self._file:
-            self._file.write(f"{clean}\n")
-            self._file.flush()
+        self._write(clean)
         self._show(clean)
+
+    def _write(self, line: str) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(f"{line}\n")
+            self._file.flush()
+        except OSError as error:
+            # The engine may well have the space that is missing here.
+            self._end()
+            self._show(f"the log {self.path} ends here: {error.strerror}")
+
+    def _end(self) -> None:
+        if self._file:
+            # What is still in its buffer is tried once more.
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
 
     def clean(self, text: str) -> str:
         """Return ``text`` without terminal control and without secrets."""

@@ -52,8 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Default: those of the process.
     """
-    from sagemaker_custom.cli.failures import Report
+    from sagemaker_custom.cli.failures import Report, end_on_signals
 
+    if arguments is None:
+        # Else it is a program's own process, which has its own way to end.
+        end_on_signals()
     given = list(sys.argv[1:] if arguments is None else arguments)
     report = Report(
         as_json="--json" in takewhile(lambda word: word != "--", given),

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from sagemaker_custom.catalog import Catalog, CatalogFolder
 from sagemaker_custom.errors import CatalogError, SageMakerCustomError
+from sagemaker_custom.partial_files import TemporaryFolder
 from sagemaker_custom.prebuild.git_tree import Checkout, RunGit, is_no_revision, run_git
 from sagemaker_custom.prebuild.images import Wanted
 from sagemaker_custom.wiring import Parts
@@ -85,7 +85,7 @@ def _reference(one: Wanted, parts: Parts) -> str | None:
 
 @contextmanager
 def _catalogs_then(revision: str, parts: Parts, git: RunGit) -> Iterator[_Then]:
-    with TemporaryDirectory(prefix="sagemaker-custom-") as temporary:
+    with TemporaryFolder() as temporary:
         if is_no_revision(revision):
             yield _Then(
                 notes=(

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,6 +14,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from sagemaker_custom.inventory import InstalledPackage, Inventory
+from sagemaker_custom.partial_files import unfinished_folder
 from sagemaker_custom.wheels.target import marker_environment
 
 # The time of the entries, so that the same base gives the same bytes and uv's cache recognises them.
@@ -122,15 +121,14 @@ def _folder(root: Path, texts: Mapping[str, str]) -> Path:
     if folder.is_dir():
         return folder
     root.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=root))
-    try:
+    with unfinished_folder(root) as made:
         for filename, text in texts.items():
             _write(made / filename, text)
-        made.replace(folder)
-    except OSError:
-        shutil.rmtree(made, ignore_errors=True)
-        if not folder.is_dir():  # otherwise another process was faster
-            raise
+        try:
+            made.replace(folder)
+        except OSError:
+            if not folder.is_dir():  # otherwise another process was faster
+                raise
     return folder
 
 
