@@ -225,11 +225,7 @@ def _conda_spec(text: str) -> str:
 
 def _recipe(text: str) -> RecipeExtra:
     # "===" takes any characters for a version.
-    if not text.strip().isprintable():
-        raise InvalidExtraError(
-            f"extra {redacted(text)!r} has a line end or another character that cannot be printed",
-            hint="write a recipe, for example 'faiss==1.8.0'",
-        )
+    _check_printable(text, f"extra {redacted(text)!r}", "write a recipe, for example 'faiss==1.8.0'")
     try:
         requirement = Requirement(text)
     except _UNREADABLE as error:
@@ -246,6 +242,11 @@ def _recipe(text: str) -> RecipeExtra:
     return RecipeExtra(name=canonicalize_name(requirement.name), specifier=_sorted_specifiers(requirement.specifier))
 
 
+def _check_printable(text: str, what: str, hint: str) -> None:
+    if not text.strip().isprintable():
+        raise InvalidExtraError(f"{what} has a line end or another character that cannot be printed", hint=hint)
+
+
 def canonical_requirement(text: str, *, where: str) -> str:
     """Spell a PEP 508 requirement in the one canonical way.
 
@@ -257,11 +258,7 @@ def canonical_requirement(text: str, *, where: str) -> str:
         InvalidExtraError: It is not a requirement, or its URL holds credentials or is one of this machine.
     """
     # PEP 508 lets line ends into URLs and markers; in a Dockerfile they would end the instruction.
-    if not text.strip().replace("\t", " ").isprintable():
-        raise InvalidExtraError(
-            f"{where}: {redacted(text)!r} has a line end or another character that cannot be printed",
-            hint="write one requirement, on one line",
-        )
+    _check_printable(text.replace("\t", " "), f"{where}: {redacted(text)!r}", "write one requirement, on one line")
     try:
         requirement = Requirement(text.strip())
     except _UNREADABLE as error:
@@ -273,9 +270,7 @@ def canonical_requirement(text: str, *, where: str) -> str:
         ) from error
     if requirement.url:
         _check_url(requirement.url, f"{where}: the URL of {requirement.name!r}")
-    extras = (
-        f"[{','.join(sorted(canonicalize_name(name) for name in requirement.extras))}]" if requirement.extras else ""
-    )
+    extras = f"[{','.join(sorted(map(canonicalize_name, requirement.extras)))}]" if requirement.extras else ""
     target = f" @ {requirement.url}" if requirement.url else _sorted_specifiers(requirement.specifier)
     marker = f" ; {requirement.marker}" if requirement.marker else ""
     return f"{canonicalize_name(requirement.name)}{extras}{target}{marker}"
