@@ -15,6 +15,8 @@ from registry_runs import client_at, push_base, run, weather_of
 
 RUNS = 1000
 RANGES = 10
+# Each range has every kind of fault; the others, which take minutes, are run by `make heavy`.
+QUICK = 2
 AT_A_TIME = 3
 # Read at import, since what begins so is hidden from each test.
 ALONE = os.environ.get("SAGEMAKER_CUSTOM_FAULT_SEEDS", "").split()
@@ -38,7 +40,13 @@ def seeds_of(number):
     )
 
 
-@pytest.mark.parametrize("number", range(1 if ALONE else RANGES))
+@pytest.mark.parametrize(
+    "number",
+    [
+        pytest.param(number, marks=() if number < QUICK else pytest.mark.heavy)
+        for number in range(1 if ALONE else RANGES)
+    ],
+)
 def test_each_run_ends_in_the_right_image_or_a_clear_error(registry, base, tmp_path, number):
     def tried(seed):
         try:
