@@ -21,7 +21,7 @@ demo: $(VENV)/.installed engine ## the main job in a sandbox: build, train, serv
 test: $(VENV)/.installed engine ## all tests but the heavy ones, integration included (ARGS are handed to pytest)
 	$(RUN) -m pytest -m "not heavy" $(AT_ONCE) $(ARGS)
 
-heavy: $(VENV)/.installed engine ## the frameworks in their stand-ins: 2 GB more of images, minutes the first time
+heavy: $(VENV)/.installed engine ## every framework in its stand-in (2 GB more of images), 800 builds over a broken network: a quarter of an hour
 	$(RUN) -m pytest -m heavy $(ARGS)
 
 unit: $(VENV)/.installed ## the tests that need no engine
