@@ -7,6 +7,7 @@ import os
 import re
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 from sagemaker_custom.errors import SettingsError
 
@@ -35,6 +36,14 @@ class RegistryEndpoint:
     def matches(self, host: str) -> bool:
         """Tell whether ``host`` is one of those that go to this endpoint."""
         return fnmatchcase(host, self.pattern)
+
+
+def is_file(path: Path) -> bool:
+    """Tell whether there is such a file; a name that the system does not take is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def read_text(value: object) -> str:

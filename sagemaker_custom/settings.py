@@ -17,6 +17,7 @@ from sagemaker_custom.errors import SettingsError
 from sagemaker_custom.setting_values import (
     RegistryEndpoint,
     check_indexes,
+    is_file,
     read_count,
     read_endpoints,
     read_flag,
@@ -180,7 +181,7 @@ class Settings:
             )
         for name in ("ca_bundle", "codebuild_ca_bundle"):
             file = getattr(self, name)
-            if file is not None and not Path(file).is_file():
+            if file is not None and not is_file(Path(file)):
                 raise SettingsError(f"{name} {file!r} is not a file", hint="name a PEM file")
         check_indexes(self.pip_keyring_provider, self.codeartifact, has_index_url=self.pip_index_url is not None)
         self._check_codebuild()
@@ -228,7 +229,7 @@ class Settings:
             return _load_unchanged(_surroundings())
         env = os.environ if env is None else env
         values: dict[str, Any] = {}
-        ca_bundle = next((env[name] for name in _CA_VARIABLES if Path(env.get(name, "")).is_file()), None)
+        ca_bundle = next((env[name] for name in _CA_VARIABLES if is_file(Path(env.get(name, "")))), None)
         if ca_bundle:
             values["ca_bundle"] = ca_bundle
         in_file, in_environment = _from_file(env, file), _from_environment(env)
@@ -272,7 +273,7 @@ def _surroundings() -> _Surroundings:
     return _Surroundings(
         variables=variables,
         file=(status.st_mtime_ns, status.st_size) if status else None,
-        has_bundles=tuple(_path(value).is_file() for name, value in variables if name in _CA_VARIABLES),
+        has_bundles=tuple(is_file(_path(value)) for name, value in variables if name in _CA_VARIABLES),
     )
 
 
@@ -307,7 +308,7 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
 def _from_file(env: Mapping[str, str], file: Path | None) -> dict[str, Any]:
     named = file or (Path(env[_ENV_PREFIX + "CONFIG"]) if env.get(_ENV_PREFIX + "CONFIG") else None)
     path = named or _default_file()
-    if not path.is_file():
+    if not is_file(path):
         if named:
             raise SettingsError(f"the configuration file {named} does not exist", hint="create it, or unset its name")
         return {}

@@ -22,6 +22,7 @@ HINT = re.compile(
 )
 # Fields that are called like secrets, and why they are none.
 NONE_OF_THEM = {
+    ("BatchStart", "token"): "made of those of its builds, so that one batch is started for all callers",
     ("BuildStart", "token"): "made of the fingerprint, so that one build is started for all callers",
     ("LogPiece", "token"): "a page of a log",
     ("Place", "secret"): "the name of one in Secrets Manager",

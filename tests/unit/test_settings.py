@@ -218,6 +218,11 @@ def test_repr_shows_no_password():
     assert settings.pip_index_url == url
 
 
+def test_a_name_that_no_file_can_have_is_not_a_file():
+    with pytest.raises(SettingsError, match=r"ca_bundle '0+' is not a file"):
+        Settings.load({"SAGEMAKER_CUSTOM_CA_BUNDLE": "0" * 5000})
+
+
 @given(st.sampled_from([item.name for item in fields(Settings)]), st.text(min_size=1))
 def test_any_variable_is_read_or_a_clear_error(name, value):
     with suppress(SettingsError):
