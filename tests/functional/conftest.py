@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+
 import pytest
+import sagemaker.utils
 from functional_parts import Cloud
+
+# The SDK reads botocore's list of all endpoints whenever it asks for the caller's account: half the time of its tests.
+sagemaker.utils._botocore_resolver = functools.cache(sagemaker.utils._botocore_resolver)
 
 
 @pytest.fixture
