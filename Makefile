@@ -7,11 +7,12 @@ SDK ?= v2
 VENV := $(if $(filter v3 3,$(SDK)),.venv-v3,.venv)
 RUN := $(VENV)/bin/python
 ARGS ?=
+SECONDS_EACH ?= 60
 # Several tests at a time, but one at a time of those that share the Docker Engine (tests/conftest.py).
 AT_ONCE := -n auto --dist loadgroup
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-v3 heavy unit lint bench engine clean
+.PHONY: help demo test test-v3 heavy unit lint bench fuzz engine clean
 # What an ordinary user writes, the same on both lines of the SDK, and what is there for the third one alone.
 ON_V3 := tests/functional/test_both_sdks.py tests/functional/test_remote_functions.py tests/functional/test_sdk_v3.py
 
@@ -28,7 +29,7 @@ test-v3: ## the same user's code on the SDK v3, in an environment of its own
 	$(MAKE) SDK=v3 .venv-v3/.installed
 	.venv-v3/bin/python -m pytest $(AT_ONCE) $(ON_V3) $(ARGS)
 
-heavy: $(VENV)/.installed engine ## the frameworks in their stand-ins: 2 GB more of images, minutes the first time
+heavy: $(VENV)/.installed engine ## every framework in its stand-in (2 GB more of images), 800 builds over a broken network: a quarter of an hour
 	$(RUN) -m pytest -m heavy $(ARGS)
 
 unit: $(VENV)/.installed ## the tests that need no engine
@@ -40,7 +41,7 @@ lint: $(VENV)/.installed-lint ## style, types and import contracts
 	$(RUN) -m mypy
 	$(VENV)/bin/lint-imports
 	$(VENV)/bin/vermin --quiet --no-tips --violations -t=3.10- sagemaker_custom
-	$(VENV)/bin/codespell README.md CONTRIBUTING.md docs examples image_catalog/extras image_catalog/README.md sagemaker_custom
+	$(VENV)/bin/codespell README.md CONTRIBUTING.md SECURITY.md docs examples image_catalog/extras image_catalog/README.md sagemaker_custom
 
 bench: $(VENV)/.installed engine ## measure all that docs/reference/benchmarks.md says, and write it: half an hour
 	set -e; for name in source resolve fit append size; do $(RUN) benchmarks/bench_$$name.py; done
@@ -48,11 +49,16 @@ bench: $(VENV)/.installed engine ## measure all that docs/reference/benchmarks.m
 	command -v skopeo >/dev/null && $(RUN) benchmarks/bench_mirror.py || echo "skopeo is not installed: mirroring is not measured"
 	$(RUN) benchmarks/report.py
 
+fuzz: $(VENV)/.installed ## feed every parser with hostile input for SECONDS_EACH=60 a group (needs Linux, Python 3.11 or newer)
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[fuzz]'
+	$(RUN) fuzz/seeds.py
+	set -e; for group in texts documents images wheels; do $(RUN) fuzz/run.py $$group -max_total_time=$(SECONDS_EACH); done
+
 engine: $(VENV)/.installed
 	@$(RUN) -m sagemaker_custom.sandbox.engine
 
 clean: ## remove the environment and what tools leave behind
-	rm -rf .venv .venv-v3 build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .venv-v3 build dist *.egg-info fuzz/corpus fuzz/seeds fuzz/findings .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(RUN):

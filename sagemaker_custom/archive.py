@@ -6,9 +6,7 @@ import difflib
 import errno
 import hashlib
 import os
-import shutil
 import stat
-import tempfile
 from contextlib import suppress
 from dataclasses import replace
 from operator import attrgetter
@@ -20,6 +18,7 @@ from sagemaker_custom.contents import chunks, digests, tar_pieces
 from sagemaker_custom.entry import Entry, Stamp
 from sagemaker_custom.errors import SourceError
 from sagemaker_custom.ignore import IGNORE_FILE
+from sagemaker_custom.partial_files import unfinished_folder
 from sagemaker_custom.tree import kind_of, unreadable, walk
 
 if TYPE_CHECKING:
@@ -138,16 +137,12 @@ def copy_tree(entries: Iterable[Entry], target: Path, *, digest: str | None = No
         SourceError: A file cannot be read, or its content is no longer what ``digest`` stands for.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=target.parent))
-    try:
+    with unfinished_folder(target.parent) as partial:
         copies = [_copy(entry, partial) for entry in sorted(entries, key=_by_name)]
         if digest is not None:
             _check_unchanged(content_digest(copies), digest)
         partial.chmod(0o755)
         _rename(partial, target)
-    except BaseException:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise
 
 
 def _absolute(path: str | Path) -> Path:

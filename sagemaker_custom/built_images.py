@@ -10,6 +10,7 @@ from typing import Literal
 
 from sagemaker_custom import oci
 from sagemaker_custom.errors import SageMakerCustomError
+from sagemaker_custom.evidence import subject_of
 from sagemaker_custom.extended_tags import read_extended_tag
 from sagemaker_custom.plan import FINGERPRINT_LABEL, LABEL_PREFIX, VERIFIED_LABEL
 from sagemaker_custom.reference import Digest, ImageReference
@@ -79,7 +80,7 @@ def list_images(
         repository.with_tag(tag)
         for repository in repositories
         for tag in registry.tags(repository)
-        if not tag.startswith("inventory-")
+        if not tag.startswith("inventory-") and subject_of(tag) is None
     ]
     reader = _Reader(registry, prefix)
     with ThreadPoolExecutor(max_workers=_WORKERS, thread_name_prefix="images") as pool:

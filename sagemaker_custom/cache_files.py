@@ -6,10 +6,11 @@ import hashlib
 import logging
 import os
 import stat
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from sagemaker_custom.partial_files import replacing
 
 logger = logging.getLogger(__name__)
 
@@ -47,14 +48,8 @@ class CacheFolder:
         """Keep something under ``name``, in the place of what was there."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            descriptor, partial = tempfile.mkstemp(prefix=".partial-", dir=self.path)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(self._head(body) + body)
-                Path(partial).replace(self.path / name)
-            except BaseException:
-                Path(partial).unlink(missing_ok=True)
-                raise
+            with replacing(self.path / name) as file:
+                file.write(self._head(body) + body)
         except OSError as error:
             logger.debug("%s is not kept: %s", self.path / name, error)
         else:

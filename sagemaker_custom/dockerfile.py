@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 from typing_extensions import assert_never
 
 from sagemaker_custom import toolkits
+from sagemaker_custom.errors import UsageError
 from sagemaker_custom.own_images import ANY_PACKAGE_MANAGER
-from sagemaker_custom.plan import BuildPlan
+from sagemaker_custom.plan import BuildPlan, LockedInstall
 from sagemaker_custom.resolve import CondaStep, PackagesStep, PipStep, Step, ToolkitStep
 from sagemaker_custom.spec import without_credentials
 
@@ -70,6 +71,9 @@ def render(plan: BuildPlan, base: str, environment: BuildEnvironment) -> str:
 
     Returns:
         Text that holds no credentials.
+
+    Raises:
+        UsageError: Something in the plan, or the user of the base, has a line end.
     """
     ca_file = _ca_path(environment)
     lines = [f"FROM {base}"]
@@ -79,13 +83,30 @@ def render(plan: BuildPlan, base: str, environment: BuildEnvironment) -> str:
         lines.append(f"COPY {' '.join(files)} {toolkits.FOLDER}/")
     if ca_file and not environment.secret_mounts:
         lines.append(f"COPY {CA_FILE} {ca_file}")
-    lines += [_run(_commands(step, plan, environment), environment) for step in plan.steps]
+    if plan.locked:
+        lines.append(_run(_locked_commands(plan, plan.locked), environment))
+    else:
+        lines += [_run(_commands(step, plan, environment), environment) for step in plan.steps]
     if ca_file and not environment.secret_mounts:
         lines.append(f"RUN rm -f {ca_file}")
     lines += [line for step in plan.steps if isinstance(step, ToolkitStep) for line in _program(step)]
     if environment.user:
         lines.append(f"USER {environment.user}")
-    return "\n".join(lines) + "\n"
+    return "\n".join(map(_instruction, lines)) + "\n"
+
+
+def _instruction(text: str) -> str:
+    """Make sure that a text is one instruction: its own line ends follow a backslash, and nobody else has put one in.
+
+    Everything that stands here was checked where it came from; this is what a check that is missing there meets.
+    """
+    for line in text.split(_JOIN):
+        if not line.isprintable():
+            raise UsageError(
+                f"{line!r} would be more than one instruction of a Dockerfile",
+                hint="take line ends and control characters out of packages, URLs, paths and the user of the base",
+            )
+    return text
 
 
 def step_files(plan: BuildPlan) -> tuple[str, ...]:
@@ -216,8 +237,31 @@ def _pip(step: PipStep, plan: BuildPlan) -> list[str]:
     return [*commands, f"{pip} install {' '.join(options)} -r {_WORK}/requirements.txt"]
 
 
+def _locked_commands(plan: BuildPlan, locked: LockedInstall) -> list[str]:
+    """Install what a lock names, each file by its hash, and see that this is what was asked for."""
+    pip = f"{plan.base.python} -m pip --no-input --disable-pip-version-check"
+    steps = [step for step in plan.steps if isinstance(step, PipStep)]
+    # A file with the right hash is the right file, whichever of them has it.
+    indexes = dict.fromkeys(url for step in steps for url in (step.index_url, *step.extra_index_urls) if url)
+    links = dict.fromkeys(url for step in steps for url in step.find_links)
+    places = _indexes(PipStep(packages=(), extra_index_urls=tuple(indexes), find_links=tuple(links)), plan)
+    options = [*_PIP_OPTIONS, *places, "--require-hashes", "--no-deps", "--only-binary :all:"]
+    asked = [text.partition(" --")[0] for step in steps for text in step.packages if " @ " not in text]
+    names = [text.partition("==")[0].partition(" @ ")[0] for text in locked.requirements]
+    held = [name for name in dict.fromkeys((*plan.held, "numpy", *names)) if name not in locked.replaced]
+    commands = [
+        *([f"{pip} uninstall -y {_quoted(locked.removed)}"] if locked.removed else []),
+        f"printf '%s\\n' {_quoted(locked.requirements)} > {_WORK}/locked.txt",
+        f"{pip} install {' '.join(options)} -r {_WORK}/locked.txt",
+    ]
+    if asked:
+        commands.append(f"printf '%s\\n' {_quoted(asked)} > {_WORK}/requirements.txt")
+        commands.append(f"{pip} install --no-index --no-deps -r {_WORK}/requirements.txt")
+    return _guarded(commands, plan.base.python, held)
+
+
 def _indexes(step: PipStep, plan: BuildPlan) -> Iterable[str]:
-    index_url = step.index_url or plan.pip_indexes.index_url
+    index_url = step.index_url or plan.pip_indexes.index_url or str(plan.pip_indexes.codeartifact or "")
     if index_url:
         yield f"--index-url {shlex.quote(without_credentials(index_url))}"
     for url in (*step.extra_index_urls, *plan.pip_indexes.extra_index_urls):

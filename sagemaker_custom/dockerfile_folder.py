@@ -159,7 +159,7 @@ def _check_folder(root: Path) -> None:
 def _dockerfile_text(root: Path, name: str) -> str:
     path = root / name
     try:
-        return path.read_text(encoding="utf-8")
+        return _text(path)
     except FileNotFoundError as error:
         near = sorted(item.name for item in root.iterdir() if "dockerfile" in item.name.lower())
         raise SourceError(
@@ -172,11 +172,19 @@ def _dockerfile_text(root: Path, name: str) -> str:
         raise SourceError(f"{path} is not UTF-8", hint="save it as UTF-8") from error
 
 
+def _text(path: Path) -> str:
+    mode = path.stat().st_mode
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        # Reading from a pipe, or from /dev/zero, would not come to an end.
+        raise SourceError(f"{path} is a {kind_of(mode)}", hint="make it a text file, or remove it")
+    return path.read_text(encoding="utf-8")
+
+
 def _ignored(root: Path, dockerfile: str) -> DockerIgnore:
     for name in dockerignore_names(dockerfile):
         path = root / name
         try:
-            return read_dockerignore(path.read_text(encoding="utf-8"), origin=str(path))
+            return read_dockerignore(_text(path), origin=str(path))
         except FileNotFoundError:
             continue
         except OSError as error:

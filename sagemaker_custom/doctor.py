@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sagemaker_custom.builders.buildkit import choose_route
 from sagemaker_custom.builders.classic import ClassicRoute
+from sagemaker_custom.builders.codebuild_project import DEFAULT_PROJECT
 from sagemaker_custom.errors import CredentialsError, SageMakerCustomError, SettingsError
 from sagemaker_custom.machine import Finding, Machine
 
@@ -256,6 +257,26 @@ def _bases(machine: Machine) -> Iterator[Finding]:
     )
 
 
+def _codebuild(machine: Machine) -> Iterator[Finding]:
+    settings = machine.settings()
+    if not settings.has_codebuild:
+        yield Finding(name="CodeBuild", outcome="skipped", detail="it is not set up")
+        return
+    name = settings.codebuild_project or DEFAULT_PROJECT
+    role = settings.codebuild_service_role
+    if machine.project(name):
+        yield Finding(name="CodeBuild", outcome="ok", detail=f"project {name} is there")
+    elif role:
+        yield Finding(name="CodeBuild", outcome="ok", detail=f"the first build creates project {name}, with {role}")
+    else:
+        yield Finding(
+            name="CodeBuild",
+            outcome="failed",
+            detail=f"there is no project {name} in {machine.aws().region}, and no role to create it with",
+            repair="correct codebuild_project, or set codebuild_service_role to the role that builds run as",
+        )
+
+
 def _catalogs(machine: Machine) -> Iterator[Finding]:
     checked = machine.catalogs()
     if not checked:
@@ -297,6 +318,7 @@ CHECKS: Mapping[str, Callable[[Machine], Iterator[Finding]]] = {
     "ECR": _repositories,
     "own registry": _registry,
     "AWS's images": _bases,
+    "CodeBuild": _codebuild,
     "team catalogs": _catalogs,
     "SageMaker SDK": _sdk,
 }
@@ -311,6 +333,7 @@ _NEEDED: Mapping[str, tuple[str, ...]] = {
     "ECR": ("AWS", "settings"),
     "own registry": ("AWS", "settings", "ECR login"),
     "AWS's images": ("AWS", "settings", "ECR login"),
+    "CodeBuild": ("AWS", "settings"),
     "team catalogs": ("settings",),
 }
 """Check → earlier ones without which it would only repeat what they found."""

@@ -26,11 +26,14 @@
     ├── AwsError                             an AWS API other than the registry protocol
     │   ├── CredentialsError                 no credentials, or expired ones
     │   └── AccessDeniedError                an IAM action is missing
+    ├── ScanError                            what a scan found in an image, or did not tell, forbids to use it
     ├── LocalContainerError (RuntimeError)   a container of local mode failed
-    └── InterruptedRunError (KeyboardInterrupt)  Ctrl-C ended a local run
+    └── InterruptedRunError (KeyboardInterrupt)  Ctrl-C ended a local run, or the building of images
 """
 
 from __future__ import annotations
+
+from sagemaker_custom.plain_text import plain
 
 
 class SageMakerCustomError(Exception):
@@ -45,9 +48,10 @@ class SageMakerCustomError(Exception):
     """What the command line exits with when this error ends it."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
-        self.message = message
-        self.hint = hint
+        # Registries, engines, indexes and files have their say in messages, and messages end on terminals.
+        self.message = plain(message)
+        super().__init__(self.message)
+        self.hint = hint and plain(hint)
 
     def __str__(self) -> str:
         """Return the message, followed by the hint on a line of its own."""
@@ -168,6 +172,12 @@ class AccessDeniedError(AwsError):
     """The caller lacks an IAM permission; the message names the action."""
 
 
+class ScanError(SageMakerCustomError):
+    """A scan found in an image what the setting ``scan`` does not allow; or what it holds is not known."""
+
+    exit_code = 9
+
+
 class LocalContainerError(SageMakerCustomError, RuntimeError):
     """A container of local mode ended with an error, or did not become healthy; a ``RuntimeError`` as in the SDK."""
 
@@ -175,7 +185,7 @@ class LocalContainerError(SageMakerCustomError, RuntimeError):
 
 
 class InterruptedRunError(SageMakerCustomError, KeyboardInterrupt):
-    """Ctrl-C ended a local run; still a ``KeyboardInterrupt``.
+    """Ctrl-C ended a local run, or the building of several images; still a ``KeyboardInterrupt``.
 
     The SDK's ``fit`` lets only what is an ``Exception`` out, and returns after a plain ``KeyboardInterrupt`` as if the
     training were done.

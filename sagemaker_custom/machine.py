@@ -80,6 +80,8 @@ class Machine:
     """Region → one of AWS's images there."""
     own: Callable[[str, str], ImageReference]
     """Account and region → an image that may, or may not, be in the registry there."""
+    project: Callable[[str], object | None]
+    """Looks up a project of CodeBuild by its name."""
     catalogs: Callable[[], Mapping[str, Sequence[Problem]]]
     """Checks the team catalogs: location → what is wrong."""
     docker_commands: Sequence[str]

@@ -18,6 +18,7 @@ from sagemaker_custom.own_images import OwnImage
 from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.requirements import extras_document
 from sagemaker_custom.resolve import NeedsBuild, PipStep, Prebuilt, Resolution, Step, ToolkitStep, describe_extra
+from sagemaker_custom.settings import Settings
 from sagemaker_custom.spec import (
     ImageSpec,
     canonical_json,
@@ -37,6 +38,11 @@ LOCK_LABEL = LABEL_PREFIX + "lock"
 """Names and versions of what the build installed, changed and removed."""
 WHEELS_LABEL = LABEL_PREFIX + "wheels"
 """The very wheels that are in the image, with their hashes: what makes it again."""
+BASE_DIGEST_LABEL = LABEL_PREFIX + "base-digest"
+"""What the tag of the base meant when the image was built."""
+BUILDER_LABEL = LABEL_PREFIX + "builder"
+VERSION_LABEL = LABEL_PREFIX + "version"
+"""Of this package."""
 VERIFIED_LABEL = LABEL_PREFIX + "verified"
 """``run``: the image was started and its verify commands ran in it; ``static``: only its files were checked."""
 STAND_IN_LABEL = LABEL_PREFIX + "stand-in"
@@ -75,11 +81,28 @@ class MirrorPolicy:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CodeArtifactRepository:
+    """A repository of AWS CodeArtifact, whose URL and token are asked for when something is built."""
+
+    domain: str
+    repository: str
+    region: str
+    domain_owner: str | None = None
+    """Account that the domain belongs to; ``None`` for the caller's."""
+
+    def __str__(self) -> str:
+        """Return what stands for its URL, where that is not known."""
+        return f"codeartifact://{self.domain}/{self.repository}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PipIndexes:
     """Indexes that every pip step uses; may hold credentials, so they stay out of ``repr`` and of the image."""
 
     index_url: str | None = None
     extra_index_urls: tuple[str, ...] = ()
+    codeartifact: CodeArtifactRepository | None = None
+    """What ``index_url`` is the URL of, once that has been asked for."""
 
     def __repr__(self) -> str:
         """Return what may be shown."""
@@ -93,10 +116,43 @@ class PipIndexes:
     @property
     def public(self) -> dict[str, Any]:
         """The same without credentials, as it enters the fingerprint."""
+        extra_index_urls = [without_credentials(url) for url in self.extra_index_urls]
+        if self.codeartifact is not None:
+            return {"codeartifact": asdict(self.codeartifact), "extra_index_urls": extra_index_urls}
         return {
             "index_url": without_credentials(self.index_url) if self.index_url else None,
-            "extra_index_urls": [without_credentials(url) for url in self.extra_index_urls],
+            "extra_index_urls": extra_index_urls,
         }
+
+
+def indexes_of(settings: Settings, region: str) -> PipIndexes:
+    """Return the indexes of the settings, for an image in ``region``."""
+    codeartifact = None
+    if settings.codeartifact:
+        domain, _, repository = settings.codeartifact.partition("/")
+        codeartifact = CodeArtifactRepository(
+            domain=domain,
+            repository=repository,
+            region=settings.codeartifact_region or region,
+            domain_owner=settings.codeartifact_domain_owner,
+        )
+    return PipIndexes(
+        index_url=settings.pip_index_url, extra_index_urls=settings.pip_extra_index_urls, codeartifact=codeartifact
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LockedInstall:
+    """What pip installs in place of all pip steps: each file by its hash, and nothing besides."""
+
+    requirements: tuple[str, ...]
+    """Lines of a requirements file, each with a version or URL and a hash."""
+    replaced: tuple[str, ...] = ()
+    """Packages of the base that get another version."""
+    removed: tuple[str, ...] = ()
+    """Packages of the base that vanish."""
+    text: str
+    """The lock that says so."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,6 +173,8 @@ class BuildPlan:
     """Packages of the base that no step may change."""
     verify: tuple[str, ...] = ()
     pip_indexes: PipIndexes = PipIndexes()
+    locked: LockedInstall | None = None
+    """How a lock is followed by a builder that runs pip; no part of the fingerprint (ADR 0024)."""
     fingerprint: str = ""
     """64 hexadecimal digits; empty when the base is used as it is."""
     own: OwnImage | None = None
@@ -132,6 +190,11 @@ class BuildPlan:
     def needs_build(self) -> bool:
         """Whether somebody has to have built the image: it is extended, or made from a folder or a local image."""
         return bool(self.fingerprint)
+
+    @property
+    def needs_index(self) -> bool:
+        """Whether a step of it installs from a package index."""
+        return _needs_index(self.steps)
 
     @property
     def is_local(self) -> bool:
@@ -152,6 +215,7 @@ class BuildPlan:
             LABEL_PREFIX + "base": f"{self.base.repository}:{self.base.tag}",
             EXTRAS_LABEL: json.dumps(extras_document(self.spec.extras), separators=(",", ":")),
             **({REPLACE_LABEL: " ".join(self.spec.replace)} if self.spec.replace else {}),
+            **({WHEELS_LABEL: self.locked.text} if self.locked else {}),
         }
 
     def rebuilt(self, revision: str) -> BuildPlan:
@@ -287,7 +351,6 @@ def _document(
     pip_indexes: PipIndexes,
     context: DockerContext | None = None,
 ) -> dict[str, Any]:
-    needs_pip = any(isinstance(step, (PipStep, ToolkitStep)) for step in steps)
     document = {
         "base": {"repository": base.repository, "tag": base.tag, "digest": base.digest},
         "python": base.python,
@@ -297,7 +360,7 @@ def _document(
         "steps": [{"kind": type(step).__name__, **_plain(asdict(step))} for step in steps],
         "held": list(held),
         "verify": list(verify),
-        "pip_indexes": pip_indexes.public if needs_pip else None,
+        "pip_indexes": pip_indexes.public if _needs_index(steps) else None,
     }
     if context is not None:
         # Absent where there is none, so that images of AWS keep the fingerprints that they have.
@@ -320,6 +383,10 @@ def plan_fingerprint(
 ) -> str:
     """Return the fingerprint of the image that these make."""
     return fingerprint(_document(base, steps, held, verify, pip_indexes, context))
+
+
+def _needs_index(steps: tuple[Step, ...]) -> bool:
+    return any(isinstance(step, (PipStep, ToolkitStep)) for step in steps)
 
 
 def _plain(values: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal, Protocol, TextIO, TypeAlias
 
+from sagemaker_custom.plain_text import plain
+
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Task as RichTask
@@ -104,7 +106,7 @@ class LineProgress:
 
     def _write(self, line: str) -> None:
         stream = self._stream or sys.stderr
-        stream.write(f"{line}\n")
+        stream.write(f"{plain(line)}\n")
         stream.flush()
 
 
@@ -152,7 +154,7 @@ class _Bars:
         self._display.stop()
 
     def add(self, text: str, total: int | None, unit: Unit) -> int:
-        return int(self._display.add_task(text, total=total, unit=unit))
+        return int(self._display.add_task(plain(text), total=total, unit=unit))
 
     def advance(self, task: int, amount: int) -> None:
         from rich.progress import TaskID
@@ -213,7 +215,7 @@ def _amount(task: RichTask) -> Text:
 def _escaped(text: str) -> str:
     from rich.markup import escape
 
-    return escape(text)
+    return escape(plain(text))
 
 
 @contextmanager
@@ -272,6 +274,6 @@ def confirm(question: str, *, answers: TextIO | None = None) -> bool | None:
     stream = answers or sys.stdin
     if not (stream and stream.isatty() and sys.stderr.isatty()):
         return None
-    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.write(f"{plain(question)} [y/N] ")
     sys.stderr.flush()
     return stream.readline().strip().lower() in {"y", "yes"}

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from typing_extensions import assert_never
 
 from sagemaker_custom.errors import InvalidExtraError, RequirementsError, UsageError
 from sagemaker_custom.spec import (
@@ -25,6 +28,8 @@ from sagemaker_custom.spec import (
 
 if TYPE_CHECKING:
     from pip_requirements_parser import RequirementsFile
+
+_HASH = re.compile(r"sha(?:256|384|512):[0-9A-Fa-f]+")
 
 
 def read_extras(extras: Sequence[str | os.PathLike[str] | Extra] | str | os.PathLike[str]) -> tuple[Extra, ...]:
@@ -63,16 +68,17 @@ def extras_document(extras: Iterable[Extra]) -> list[dict[str, Any]]:
 
 
 def read_extras_document(document: Iterable[Mapping[str, Any]]) -> tuple[Extra, ...]:
-    """Read what :func:`extras_document` wrote.
+    """Read what :func:`extras_document` wrote: labels may come from anybody, so every text is read as a user's is.
 
     Raises:
         InvalidExtraError: It is something else, or of a later release.
     """
     try:
-        return tuple(_extra_of(dict(entry)) for entry in document)
-    except (KeyError, TypeError, ValueError) as error:
+        return tuple(_checked(_extra_of(dict(entry))) for entry in document)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise InvalidExtraError(
-            f"the extras of the image cannot be read: {error}", hint="update sagemaker-custom, or name them anew"
+            f"the extras of the image cannot be read: {getattr(error, 'message', error)}",
+            hint="update sagemaker-custom, or name them anew",
         ) from error
 
 
@@ -82,6 +88,35 @@ def _extra_of(entry: dict[str, Any]) -> Extra:
     }
     kind = kinds[entry.pop("kind")]
     return kind(**{name: tuple(value) if isinstance(value, list) else value for name, value in entry.items()})
+
+
+def _checked(extra: Extra) -> Extra:
+    match extra:
+        case PipExtra():
+            return PipExtra(requirement=canonical_requirement(extra.requirement, where="pip"))
+        case AptExtra():
+            return _of_kind(AptExtra, f"apt:{extra.package}")
+        case CondaExtra():
+            return _of_kind(CondaExtra, f"conda:{f'{extra.channel}::' if extra.channel else ''}{extra.spec}")
+        case RecipeExtra():
+            return _of_kind(RecipeExtra, extra.name + extra.specifier)
+        case RequirementsExtra():
+            for text in (*extra.requirements, *extra.constraints):
+                requirement, *hashes = text.split(" --hash=")
+                canonical_requirement(requirement, where="requirements")
+                _check_hashes(hashes, "requirements")
+            for url in (*filter(None, [extra.index_url]), *extra.extra_index_urls, *extra.find_links):
+                _check_url(url, "requirements")
+            return extra
+        case _:
+            assert_never(extra)
+
+
+def _of_kind(kind: type[Extra], text: str) -> Extra:
+    extra = parse_extra(text)
+    if not isinstance(extra, kind):
+        raise ValueError(f"{text!r} is something else")  # noqa: TRY004  # what is wrong is what the text says
+    return extra
 
 
 def is_path(text: str) -> bool:
@@ -130,12 +165,19 @@ def _requirements(document: RequirementsFile, *, constraints: bool) -> tuple[str
             continue
         _check_kind(item)
         text = f"{item.req} ; {item.marker}" if item.marker else str(item.req)
+        _check_hashes(item.hash_options or [], _where(item))
         hashes = "".join(f" --hash={value}" for value in sorted(item.hash_options or []))
         try:
             texts.add(canonical_requirement(text, where=_where(item)) + hashes)
         except InvalidExtraError as error:
             raise RequirementsError(error.message, hint=error.hint) from error
     return tuple(sorted(texts))
+
+
+def _check_hashes(hashes: Iterable[str], where: str) -> None:
+    for value in hashes:
+        if not _HASH.fullmatch(value):
+            raise RequirementsError(f"{where}: {value!r} is not a hash", hint="write --hash=sha256:… as pip does")
 
 
 def _check_kind(item: Any) -> None:
@@ -175,6 +217,10 @@ def _check_url(url: str, where: str) -> None:
         shown = without_credentials(url)
     except UsageError as error:
         raise RequirementsError(f"{where}: {error.message}", hint=error.hint) from error
+    if not url.isprintable() or " " in url:
+        raise RequirementsError(
+            f"{where}: {redacted(url)!r} is not a URL", hint="write one without spaces and line ends"
+        )
     if not url.startswith(("https://", "http://")):
         raise RequirementsError(
             f"{where}: {redacted(url)!r} cannot be reached from an image", hint="write a URL that begins with https://"

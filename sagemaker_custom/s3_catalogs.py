@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from sagemaker_custom.catalog import CatalogFolder
+from sagemaker_custom.catalog.sources import LARGEST_BYTES
 from sagemaker_custom.errors import AwsError, CatalogError, SettingsError
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-LARGEST_BYTES = 5_000_000
-"""Of one document; the largest that is shipped has a fiftieth of it."""
 MOST_DOCUMENTS = 2000
 KEPT_S = 7 * 24 * 3600
 """For how long a superseded copy stays, as another process may still read from it."""
@@ -128,7 +127,7 @@ class S3Catalogs:
                 (unfinished / name).parent.mkdir(exist_ok=True)
                 content = (older / name).read_bytes() if older and known.get(name) == item.etag else None
                 if content is None:
-                    content = self.store().read_object(bucket, item.key)
+                    content = _whole(self.store().read_object(bucket, item.key), item)
                 (unfinished / name).write_bytes(content)
             etags = {name: item.etag for name, item in listed.items()}
             (unfinished / _ETAGS).write_text(json.dumps(etags), encoding="utf-8")
@@ -165,6 +164,16 @@ def _documents(objects: Sequence[ListedObject], prefix: str, uri: str) -> dict[s
             hint=f"name the prefix that has frameworks/, extras/ and images/, with at most {MOST_DOCUMENTS} documents",
         )
     return listed
+
+
+def _whole(content: bytes, item: ListedObject) -> bytes:
+    # What was written over meanwhile would stand under the name of what was there before.
+    if len(content) != item.size:
+        raise AwsError(
+            f"{item.key} has {len(content)} bytes, and had {item.size} when it was listed",
+            hint="somebody is writing to the catalog: try again",
+        )
+    return content
 
 
 def _state(etags: Mapping[str, str]) -> str:

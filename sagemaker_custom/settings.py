@@ -7,7 +7,6 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,19 @@ from typing import Any
 import platformdirs
 
 from sagemaker_custom.errors import SettingsError
-from sagemaker_custom.setting_values import read_count, read_flag, read_locations, read_number, read_text, read_texts
+from sagemaker_custom.setting_values import (
+    RegistryEndpoint,
+    check_indexes,
+    is_file,
+    read_count,
+    read_endpoints,
+    read_flag,
+    read_locations,
+    read_number,
+    read_scan,
+    read_text,
+    read_texts,
+)
 
 _ENV_PREFIX = "SAGEMAKER_CUSTOM_"
 # A company's CA bundle is nearly always announced by one of these already.
@@ -23,30 +34,21 @@ _CA_VARIABLES = ("PIP_CERT", "REQUESTS_CA_BUNDLE", "SSL_CERT_FILE")
 # What besides decides where the configuration file and the cache folder are.
 _LOOKED_AT = frozenset({*_CA_VARIABLES, "HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"})
 _REMEMBERED = 16
-_CACHES = ("NO_CACHE", "LOCAL")
 _PROJECT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{1,149}")
 _SHORTEST, _LONGEST = 5, 2160
-_MIRROR = ("if-missing", "always")
-_VERIFY = ("auto", "run", "static")
+_CHOICES = {
+    "mirror": ("if-missing", "always"),
+    "verify": ("auto", "run", "static"),
+    "scan": ("off", "report", "block:CRITICAL", "block:HIGH", "block:MEDIUM", "block:LOW"),
+    "codebuild_cache": ("NO_CACHE", "LOCAL"),
+}
 _PREFIX = re.compile(r"[a-z0-9]+(?:[-/][a-z0-9]+)*")
 _BUCKET = re.compile(r"(?:s3://)?[a-z0-9][a-z0-9.-]{1,61}[a-z0-9](?:/[\w!.*'()/-]*)?")
 _LEASE_S = (5.0, 3600.0)
 # The SDK takes an image "sagemaker-pytorch:…" for one of AWS's of old, and its version for the framework's.
 _STOCK_PREFIXES = ("sagemaker", "sagemaker-rl")
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class RegistryEndpoint:
-    """Send what is meant for one registry host to another address: a proxy registry, or the sandbox's."""
-
-    pattern: str
-    """Shell-style pattern over host names, for example ``*.dkr.ecr.*.amazonaws.com``."""
-    url: str
-    """``https://host[:port][/path prefix]``; ``http://`` only for a registry that you know to be without TLS."""
-
-    def matches(self, host: str) -> bool:
-        """Tell whether ``host`` is one of those that go to this endpoint."""
-        return fnmatchcase(host, self.pattern)
+__all__ = ["RegistryEndpoint", "Settings"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,12 +69,26 @@ class Settings:
     """KMS key (ARN, id or alias) of repositories that are created here; default: AES-256."""
     scan_on_push: bool = True
     """Whether repositories that are created here scan each image."""
+    scan: str = "off"
+    """What scans decide: nothing (``off``), ``report``, or ``block:HIGH``: no image with such findings is used."""
+    scan_ignore: tuple[str, ...] = ()
+    """Names of findings that do not count, for example ``CVE-2024-1234``."""
+    scan_timeout_s: float = 900.0
+    """How many seconds the scan of an image is waited for."""
     ca_bundle: str | None = None
     """PEM file that the build and the registry client trust; default: ``PIP_CERT`` and its like."""
     pip_index_url: str | None = field(default=None, repr=False)
     """Index for pip steps; may hold credentials, which never reach the image."""
     pip_extra_index_urls: tuple[str, ...] = field(default=(), repr=False)
     """Further indexes for pip steps; may hold credentials."""
+    pip_keyring_provider: str = "disabled"
+    """``subprocess``: what neither URL nor netrc file opens, the command ``keyring`` is asked for; or ``disabled``."""
+    codeartifact: str | None = None
+    """``DOMAIN/REPOSITORY`` of AWS CodeArtifact that pip steps use as the index, with a token of its own each time."""
+    codeartifact_domain_owner: str | None = None
+    """AWS account that the domain belongs to; default: the caller's."""
+    codeartifact_region: str | None = None
+    """Region of the domain; default: that of the image."""
     builder: str = "auto"
     """What ``builder="auto"`` means: ``auto``, ``append``, ``docker`` or ``codebuild``."""
     verify: str = "auto"
@@ -149,10 +165,11 @@ class Settings:
                 f"account {self.account!r} is not an AWS account id",
                 hint="write its 12 digits, in a file between quotes",
             )
-        if self.mirror not in _MIRROR:
-            raise SettingsError(f"mirror {self.mirror!r} cannot be used", hint=f"write {' or '.join(_MIRROR)}")
-        if self.verify not in _VERIFY:
-            raise SettingsError(f"verify {self.verify!r} cannot be used", hint=f"write {', '.join(_VERIFY)}")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise SettingsError(
+                    f"{name} {getattr(self, name)!r} cannot be used", hint=f"write one of {', '.join(choices)}"
+                )
         if self.lease_bucket is not None and not _BUCKET.fullmatch(self.lease_bucket):
             raise SettingsError(
                 f"lease_bucket {self.lease_bucket!r} cannot be used", hint="write BUCKET or s3://BUCKET/PREFIX"
@@ -164,15 +181,12 @@ class Settings:
             )
         for name in ("ca_bundle", "codebuild_ca_bundle"):
             file = getattr(self, name)
-            if file is not None and not Path(file).is_file():
+            if file is not None and not is_file(Path(file)):
                 raise SettingsError(f"{name} {file!r} is not a file", hint="name a PEM file")
+        check_indexes(self.pip_keyring_provider, self.codeartifact, has_index_url=self.pip_index_url is not None)
         self._check_codebuild()
 
     def _check_codebuild(self) -> None:
-        if self.codebuild_cache not in _CACHES:
-            raise SettingsError(
-                f"codebuild_cache {self.codebuild_cache!r} cannot be used", hint=f"write {' or '.join(_CACHES)}"
-            )
         if self.codebuild_project is not None and not _PROJECT.fullmatch(self.codebuild_project):
             raise SettingsError(
                 f"codebuild_project {self.codebuild_project!r} is not the name of a project",
@@ -215,7 +229,7 @@ class Settings:
             return _load_unchanged(_surroundings())
         env = os.environ if env is None else env
         values: dict[str, Any] = {}
-        ca_bundle = next((env[name] for name in _CA_VARIABLES if Path(env.get(name, "")).is_file()), None)
+        ca_bundle = next((env[name] for name in _CA_VARIABLES if is_file(Path(env.get(name, "")))), None)
         if ca_bundle:
             values["ca_bundle"] = ca_bundle
         in_file, in_environment = _from_file(env, file), _from_environment(env)
@@ -259,7 +273,7 @@ def _surroundings() -> _Surroundings:
     return _Surroundings(
         variables=variables,
         file=(status.st_mtime_ns, status.st_size) if status else None,
-        has_bundles=tuple(_path(value).is_file() for name, value in variables if name in _CA_VARIABLES),
+        has_bundles=tuple(is_file(_path(value)) for name, value in variables if name in _CA_VARIABLES),
     )
 
 
@@ -294,7 +308,7 @@ def _from_environment(env: Mapping[str, str]) -> dict[str, Any]:
 def _from_file(env: Mapping[str, str], file: Path | None) -> dict[str, Any]:
     named = file or (Path(env[_ENV_PREFIX + "CONFIG"]) if env.get(_ENV_PREFIX + "CONFIG") else None)
     path = named or _default_file()
-    if not path.is_file():
+    if not is_file(path):
         if named:
             raise SettingsError(f"the configuration file {named} does not exist", hint="create it, or unset its name")
         return {}
@@ -336,24 +350,17 @@ def _read(value: object, name: str, where: str) -> Any:
     try:
         return _READERS[name](value)
     except (TypeError, ValueError) as error:
-        shown = "what it is" if name.startswith("pip_") else repr(value)  # an index URL may hold a password
+        # A URL may hold a password.
+        shown = "what it is" if name.startswith("pip_") or "@" in str(value) else repr(value)
         raise SettingsError(f"{where} cannot be {shown}: {error}", hint="see docs/reference/settings.md") from error
 
 
-def _endpoints(value: object) -> tuple[RegistryEndpoint, ...]:
-    pairs = dict(item.partition("=")[::2] for item in value.split()) if isinstance(value, str) else value
-    if not isinstance(pairs, dict):
-        raise TypeError("it has to map host patterns to URLs")
-    endpoints = tuple(RegistryEndpoint(pattern=str(host), url=str(url)) for host, url in pairs.items())
-    for endpoint in endpoints:
-        if not endpoint.url.startswith(("http://", "https://")):
-            raise ValueError(f"{endpoint.url!r} has to begin with https:// or http://")
-    return endpoints
-
-
 _SPECIAL_READERS: dict[str, Callable[[object], Any]] = {
-    "registry_endpoints": _endpoints,
+    "registry_endpoints": read_endpoints,
     "scan_on_push": read_flag,
+    "scan": read_scan,
+    "scan_ignore": read_texts,
+    "scan_timeout_s": read_number,
     "catalog": read_locations,
     "catalog_offline": read_flag,
     "accept_stand_ins": read_flag,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import os
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +16,7 @@ from sagemaker_custom.archive import collect, content_digest, copy_tree, script_
 from sagemaker_custom.digest_cache import DigestCache
 from sagemaker_custom.entry import Entry
 from sagemaker_custom.errors import SourceError
+from sagemaker_custom.partial_files import TemporaryFolder
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -251,9 +251,9 @@ def _has_key(found: ObjectInfo, kms_key: str | None) -> bool:
     return found.kms_key is not None and (found.kms_key == kms_key or found.kms_key.endswith(f":key/{kms_key}"))
 
 
-def _temporary_folder(workspace: Path | None) -> tempfile.TemporaryDirectory[str]:
+def _temporary_folder(workspace: Path | None) -> TemporaryFolder:
     try:
-        return tempfile.TemporaryDirectory(prefix="sagemaker-custom-", dir=workspace)
+        return TemporaryFolder(workspace)
     except OSError as error:
         raise _unwritable(workspace or "the temporary folder", error) from error
 

@@ -26,10 +26,13 @@ FINGERPRINT_FORMAT = 1
 """Part of every fingerprint; rises when the same document would build another image."""
 
 _REMEMBERED = 4096
+# Markers are read by recursion.
+_UNREADABLE = (InvalidRequirement, InvalidSpecifier, RecursionError)
 _PACKAGE_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?")
-_APT_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]+(=[A-Za-z0-9.+:~-]+)?")
+# apt-get takes "NAME-" for an order to remove NAME.
+_APT_NAME = re.compile(r"[a-z0-9][a-z0-9+.-]*[a-z0-9+.](=[A-Za-z0-9.+:~-]+)?")
 _URL_CREDENTIALS = re.compile(r"(?<=://)[^/\s]*@")
-_CONDA_CHANNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/-]*")
+_CONDA_CHANNEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9_/-]|\.(?!\.))*")
 _CONDA_SPEC = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*(\s*(==|=|>=|<=|>|<|!=)\s*[A-Za-z0-9_.*+!,<>=-]+)?")
 _GRAVITON = re.compile(r"[a-z]+[0-9]+g[a-z]*")
 
@@ -221,9 +224,11 @@ def _conda_spec(text: str) -> str:
 
 
 def _recipe(text: str) -> RecipeExtra:
+    # "===" takes any characters for a version.
+    _check_printable(text, f"extra {redacted(text)!r}", "write a recipe, for example 'faiss==1.8.0'")
     try:
         requirement = Requirement(text)
-    except (InvalidRequirement, InvalidSpecifier) as error:
+    except _UNREADABLE as error:
         raise InvalidExtraError(
             f"extra {redacted(text)!r} cannot be read: {error}".splitlines()[0],
             hint="write a recipe ('faiss', 'faiss==1.8.0'), 'pip:PKG', 'conda:CHANNEL::PKG', 'apt:PKG' "
@@ -237,6 +242,11 @@ def _recipe(text: str) -> RecipeExtra:
     return RecipeExtra(name=canonicalize_name(requirement.name), specifier=_sorted_specifiers(requirement.specifier))
 
 
+def _check_printable(text: str, what: str, hint: str) -> None:
+    if not text.strip().isprintable():
+        raise InvalidExtraError(f"{what} has a line end or another character that cannot be printed", hint=hint)
+
+
 def canonical_requirement(text: str, *, where: str) -> str:
     """Spell a PEP 508 requirement in the one canonical way.
 
@@ -248,14 +258,10 @@ def canonical_requirement(text: str, *, where: str) -> str:
         InvalidExtraError: It is not a requirement, or its URL holds credentials or is one of this machine.
     """
     # PEP 508 lets line ends into URLs and markers; in a Dockerfile they would end the instruction.
-    if not text.strip().replace("\t", " ").isprintable():
-        raise InvalidExtraError(
-            f"{where}: {redacted(text)!r} has a line end or another character that cannot be printed",
-            hint="write one requirement, on one line",
-        )
+    _check_printable(text.replace("\t", " "), f"{where}: {redacted(text)!r}", "write one requirement, on one line")
     try:
         requirement = Requirement(text.strip())
-    except (InvalidRequirement, InvalidSpecifier) as error:
+    except _UNREADABLE as error:
         raise InvalidExtraError(
             f"{where}: {redacted(text)!r} is not a requirement: {str(error).splitlines()[0]}",
             hint="put its name before the URL: 'NAME @ https://…'"
@@ -264,9 +270,7 @@ def canonical_requirement(text: str, *, where: str) -> str:
         ) from error
     if requirement.url:
         _check_url(requirement.url, f"{where}: the URL of {requirement.name!r}")
-    extras = (
-        f"[{','.join(sorted(canonicalize_name(name) for name in requirement.extras))}]" if requirement.extras else ""
-    )
+    extras = f"[{','.join(sorted(map(canonicalize_name, requirement.extras)))}]" if requirement.extras else ""
     target = f" @ {requirement.url}" if requirement.url else _sorted_specifiers(requirement.specifier)
     marker = f" ; {requirement.marker}" if requirement.marker else ""
     return f"{canonicalize_name(requirement.name)}{extras}{target}{marker}"

@@ -107,6 +107,10 @@ def _listing(folder: _Folder) -> tuple[list[os.DirEntry[str]], IgnoreRules]:
 
 def _ignore_text(path: Path) -> str:
     try:
+        mode = path.stat().st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            # Reading from a pipe, or from /dev/zero, would not come to an end.
+            raise SourceError(f"{path} is a {kind_of(mode)}", hint="make it a readable text file, or remove it")
         return path.read_text(encoding="utf-8-sig")
     except OSError as error:
         raise SourceError(

@@ -14,24 +14,11 @@ from typing import TYPE_CHECKING, Any
 from sagemaker_custom import catalog as catalogs
 from sagemaker_custom.bases import describe_serving, find_base, with_defaults
 from sagemaker_custom.builders.choice import BuilderChoice, builder_choice, check_builder
-from sagemaker_custom.catalog_sources import Locations, open_catalog
+from sagemaker_custom.catalog_sources import Locations, catalog_folders
 from sagemaker_custom.dockerfile_folder import read_context
-from sagemaker_custom.errors import (
-    CredentialsError,
-    ImageNotInCatalogError,
-    SettingsError,
-    UsageError,
-)
+from sagemaker_custom.errors import CredentialsError, ImageNotInCatalogError, SettingsError, UsageError
 from sagemaker_custom.own_plans import own_warnings, plan_own_image
-from sagemaker_custom.plan import (
-    BuildPlan,
-    EngineTarget,
-    MirrorPolicy,
-    PipIndexes,
-    RegistryTarget,
-    Target,
-    make_plan,
-)
+from sagemaker_custom.plan import BuildPlan, EngineTarget, MirrorPolicy, RegistryTarget, Target, indexes_of, make_plan
 from sagemaker_custom.progress import Progress, terminal_progress
 from sagemaker_custom.provision import check_policy, ensure_image
 from sagemaker_custom.reference import ImageReference, RegistryCredentials
@@ -47,7 +34,7 @@ if TYPE_CHECKING:
     from sagemaker_custom.builders import ImageStore
     from sagemaker_custom.builders.docker_engine import DockerEngine
     from sagemaker_custom.building import Workbench
-    from sagemaker_custom.mirror import Mirrored, Watch
+    from sagemaker_custom.mirror import Mirrored
     from sagemaker_custom.own_images import OwnImage
     from sagemaker_custom.registry import RegistryClient
     from sagemaker_custom.repositories import Repositories
@@ -65,6 +52,7 @@ class Parts:
         settings: Default: the environment's and the configuration file's.
         region: Default: the settings', else the session's.
         catalog: Folders or ``s3://`` prefixes of further catalogs, after those of the settings.
+        folders: Of all team catalogs, in place of the settings', the installed ones and ``catalog``.
         progress: Opens the display for a piece of work; default: bars on a terminal, else plain lines.
     """
 
@@ -75,18 +63,32 @@ class Parts:
         settings: Settings | None = None,
         region: str | None = None,
         catalog: Locations = (),
+        folders: tuple[catalogs.CatalogFolder, ...] | None = None,
         progress: Callable[[], AbstractContextManager[Progress]] = terminal_progress,
     ) -> None:
         self.settings = settings or Settings.load()
         self._session = session
         self._catalog = catalog
+        self._folders = folders
         self._region = region or self.settings.region
         self._progress = progress
 
     @cached_property
     def catalog(self) -> catalogs.Catalog:
         """The image catalog, with what teams have added to it."""
-        return open_catalog(self.settings, catalog=self._catalog, store=lambda: self.aws)
+        return catalogs.load(self.team_folders)
+
+    @property
+    def team_folders(self) -> tuple[catalogs.CatalogFolder, ...]:
+        """The folders of all team catalogs, those that count most last."""
+        if self._folders is not None:
+            return self._folders
+        return catalog_folders(self.settings, catalog=self._catalog, store=lambda: self.aws)
+
+    def with_folders(self, folders: tuple[catalogs.CatalogFolder, ...]) -> Parts:
+        """Return the parts of the same caller with other team catalogs."""
+        session, settings, region, progress = self._session, self.settings, self._region, self._progress
+        return Parts(session=session, settings=settings, region=region, folders=folders, progress=progress)
 
     def catalog_for(self, spec: ImageSpec) -> catalogs.Catalog:
         """Return the catalog that has the base image of ``spec``: ours, else ours with what the installed SDK knows.
@@ -156,7 +158,7 @@ class Parts:
             if needs_account
             else EngineTarget(),
             repository_prefix=self.settings.repository_prefix,
-            pip_indexes=self._pip_indexes,
+            pip_indexes=indexes_of(self.settings, region),
             mirror=mirror,
             today=datetime.now(timezone.utc).date(),
         )
@@ -218,7 +220,7 @@ class Parts:
                 region=region,
                 target=target,
                 repository_prefix=self.settings.repository_prefix,
-                pip_indexes=self._pip_indexes,
+                pip_indexes=indexes_of(self.settings, region),
             )
 
         context = read_context(own.dockerfile) if own.dockerfile else None
@@ -228,10 +230,6 @@ class Parts:
         if local or not (used.needs_build or is_bare):
             return replace(used, warnings=own_warnings(used, region, local=local))
         return planned(RegistryTarget(account=account or self.settings.account or self.aws.account_id()))
-
-    @property
-    def _pip_indexes(self) -> PipIndexes:
-        return PipIndexes(index_url=self.settings.pip_index_url, extra_index_urls=self.settings.pip_extra_index_urls)
 
     def serving(self, plan: BuildPlan) -> str:
         """Say which image of AWS serves what the image of ``plan`` trains; or why none does."""
@@ -253,18 +251,25 @@ class Parts:
         """Make sure that the image of ``plan`` exists; see :func:`sagemaker_custom.provision.ensure_image`."""
         check_builder(builder)
         with self._progress() as progress:
-            bench = self.workbench(progress)
-            return ensure_image(
-                plan,
-                policy=check_policy(policy),
-                store=self._store(plan),
-                builder=lambda: bench.builder(plan, builder, lock),
-                mirror=lambda plan: self._mirror(plan, progress, bench if plan.needs_build else None),
-                revision=lambda: f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
-                progress=progress,
-                lock=lock,
-                turns=bench.turns(is_local=plan.is_local),
-            )
+            return self.ensure_at(self.workbench(progress), plan, policy=policy, builder=builder, lock=lock)
+
+    def ensure_at(
+        self, bench: Workbench, plan: BuildPlan, *, policy: str, builder: str, lock: Lock | None
+    ) -> ImageReference:
+        """Make sure that the image of ``plan`` exists, at a workbench that somebody else attends to."""
+        used = ensure_image(
+            plan,
+            policy=check_policy(policy),
+            store=self._store(plan),
+            builder=lambda: bench.builder(plan, builder, lock),
+            mirror=lambda plan: self._mirror(plan, bench, is_extended=plan.needs_build),
+            revision=lambda: f"{datetime.now(timezone.utc):%Y%m%dT%H%M%SZ}-{secrets.token_hex(2)}",
+            progress=bench.progress,
+            lock=lock,
+            turns=bench.turns(is_local=plan.is_local),
+        )
+        bench.check_scan(plan, used, self._store(plan))
+        return used
 
     def _lease_objects(self) -> ConditionalObjects:
         from sagemaker_custom.aws.conditional import ConditionalObjects
@@ -284,46 +289,30 @@ class Parts:
             RegistryError: It could not be read or written.
         """
         with self._progress() as progress:
-            return self._mirror(plan, progress)
+            return self._mirror(plan, self.workbench(progress), is_extended=False)
 
-    def _mirror(self, plan: BuildPlan, progress: Progress, bench: Workbench | None = None) -> Mirrored:
+    def _mirror(self, plan: BuildPlan, bench: Workbench, *, is_extended: bool) -> Mirrored:
         if plan.mirror_of is None:
             raise UsageError(
                 f"{plan.base_reference} is taken from where AWS publishes it",
                 hint="set source_region to the region that it shall be brought from",
             )
         self._repositories.ensure(plan.base_reference)
-        return self._copied(
+        return bench.copy(
             plan.mirror_of,
             plan.base_reference,
             platform=plan.base.platform,
-            progress=progress,
-            watch=bench.inventories.watch if bench else None,
+            progress=bench.progress,
+            watch=bench.inventories.watch if is_extended else None,
         )
 
-    def _copied(
-        self,
-        source: ImageReference,
-        target: ImageReference,
-        *,
-        platform: str,
-        progress: Progress,
-        watch: Watch | None = None,
-    ) -> Mirrored:
+    def _copied(self, *images: ImageReference, **how: Any) -> Mirrored:
         from sagemaker_custom.aws import open_session
         from sagemaker_custom.mirror import mirror_image
 
         profile = self.settings.source_profile
         reader = Parts(session=open_session(profile=profile), settings=self.settings) if profile else self
-        return mirror_image(
-            source,
-            target,
-            source_registry=reader.registry,
-            target_registry=self.registry,
-            progress=progress,
-            platform=platform,
-            watch=watch,
-        )
+        return mirror_image(*images, source_registry=reader.registry, target_registry=self.registry, **how)
 
     def progress(self) -> AbstractContextManager[Progress]:
         """Open the display for a piece of work."""
@@ -388,7 +377,6 @@ class Parts:
         return Workbench(
             settings=self.settings,
             progress=progress,
-            pip_indexes=self._pip_indexes,
             engine=lambda: self.engine,
             aws=lambda: self.aws,
             lease_objects=self._lease_objects,

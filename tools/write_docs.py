@@ -16,6 +16,7 @@ from sagemaker_custom.builders.codebuild_context import BUILDSPEC
 from sagemaker_custom.catalog import BaseImage, Catalog, Recipe
 from sagemaker_custom.catalog.images import release_of
 from sagemaker_custom.catalog.recipes import Variant, build_of, python_of
+from sagemaker_custom.plan import CodeArtifactRepository
 
 REFERENCE = Path(__file__).parent.parent / "docs" / "reference"
 BEGIN = "<!-- The rest of this page is written by tools/write_docs.py. -->"
@@ -47,7 +48,8 @@ def with_tables(text: str, tables: str) -> str:
 def iam_policies(known: Catalog) -> str:
     """Return a section a route, with its policy where nothing is filled in, and what a build in CodeBuild runs."""
     del known
-    place = Place(leases="LEASE-BUCKET", secret="INDEX-SECRET", in_vpc=True)  # noqa: S106 - the name of one
+    index = CodeArtifactRepository(domain="DOMAIN", repository="INDEX", region="REGION")
+    place = Place(leases="LEASE-BUCKET", secret="INDEX-SECRET", codeartifact=index, in_vpc=True, scans=True)  # noqa: S106 - a name
     sections = [
         f"## {route}\n\n{DESCRIPTIONS[route]}\n\n{_json(policy(route, place))}\n\n{_calls(uses_of(route, place))}"
         for route in ROUTES

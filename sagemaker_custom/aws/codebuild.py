@@ -77,6 +77,8 @@ class Project:
     service_role: str
     """ARN."""
     vpc_id: str | None = None
+    batch_role: str | None = None
+    """ARN of the role that starts the builds of a batch; ``None`` where batches are not allowed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -207,6 +209,7 @@ class CodeBuild:
                 environment_type=found["environment"]["type"],
                 service_role=found.get("serviceRole", ""),
                 vpc_id=(found.get("vpcConfig") or {}).get("vpcId"),
+                batch_role=(found.get("buildBatchConfig") or {}).get("serviceRole"),
             )
         return None
 
@@ -229,17 +232,16 @@ class CodeBuild:
         try:
             answer = self._ask("codebuild:StartBuild", f"project {start.project}", "start_build", **start.document)
         except AwsError as error:
-            # CodeBuild has no code of its own for this.
-            if type(error) is AwsError and any(word in error.message.lower() for word in _MISMATCH):
+            if is_mismatch(error):
                 return None
             raise
-        return _build(answer["build"])
+        return remote_build(answer["build"])
 
     def find_build(self, build_id: str) -> RemoteBuild:
         """Return a build as it is now."""
         answer = self._ask("codebuild:BatchGetBuilds", f"build {build_id}", "batch_get_builds", ids=[build_id])
         for found in answer.get("builds", []):
-            return _build(found)
+            return remote_build(found)
         raise AwsError(f"CodeBuild knows no build {build_id}", hint="it may have been deleted; build again")
 
     def recent_builds(self, project: str) -> tuple[RemoteBuild, ...]:
@@ -255,7 +257,7 @@ class CodeBuild:
         if not ids:
             return ()
         answer = self._ask("codebuild:BatchGetBuilds", f"builds of {project}", "batch_get_builds", ids=list(ids))
-        builds = {found["id"]: _build(found) for found in answer.get("builds", [])}
+        builds = {found["id"]: remote_build(found) for found in answer.get("builds", [])}
         return tuple(builds[build_id] for build_id in ids if build_id in builds)
 
     def stop(self, build_id: str) -> None:
@@ -302,12 +304,18 @@ class CodeBuild:
         )
 
 
+def is_mismatch(error: AwsError) -> bool:
+    """Tell whether a token was sent before with another request; CodeBuild has no code of its own for this."""
+    return type(error) is AwsError and any(word in error.message.lower() for word in _MISMATCH)
+
+
 def _pulled_as(image: str) -> str:
     """Return whose credentials pull an image: CodeBuild has its own for the images of AWS alone."""
     return "CODEBUILD" if image.startswith("aws/codebuild/") else "SERVICE_ROLE"
 
 
-def _build(found: dict[str, Any]) -> RemoteBuild:
+def remote_build(found: dict[str, Any]) -> RemoteBuild:
+    """Read a build as CodeBuild's API has it."""
     logs = found.get("logs") or {}
     variables = (found.get("environment") or {}).get("environmentVariables") or []
     contexts = [context for phase in found.get("phases") or [] for context in phase.get("contexts") or []]

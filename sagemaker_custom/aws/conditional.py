@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -52,7 +53,8 @@ class ConditionalObjects:
 
         def request() -> ObjectVersion:
             answer = self._s3().get_object(Bucket=bucket, Key=key)
-            with answer["Body"] as body:
+            # Not the body's own "with", which gives the stream of urllib3, with its exceptions.
+            with closing(answer["Body"]) as body:
                 return ObjectVersion(content=body.read(self._largest), etag=answer["ETag"])
 
         found: ObjectVersion | None = self._ask("s3:GetObject", bucket, key, request, frozenset({"NoSuchKey", "404"}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import logging
+from datetime import datetime, timezone
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +31,7 @@ class Connection:
         region: Default: the session's.
         timeout_s: Seconds without a byte after which an attempt is given up; default: boto's.
         attempts: How often a request is tried.
+        clock: Now, with a time zone; compared with that of AWS where a request is refused without a reason.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class Connection:
         region: str | None = None,
         timeout_s: float | None = None,
         attempts: int = _ATTEMPTS,
+        clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
+        self._clock = clock
         self._session = session
         self._region = region
         self._attempts = attempts
@@ -93,7 +97,7 @@ class Connection:
             if code_of(error) in absent:
                 return None
             logger.debug("%s: %s %s", call, type(error).__name__, code_of(error))
-            failure = failure_of(error, call, self._place_hint)
+            failure = failure_of(error, call, self._place_hint, now=self._clock())
         # Outside of "except", so that it does not chain boto's exception, whose text can hold a session token.
         raise failure
 

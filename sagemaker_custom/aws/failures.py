@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from boto3.exceptions import Boto3Error
@@ -14,6 +15,7 @@ from sagemaker_custom.errors import AccessDeniedError, AwsError, CredentialsErro
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from datetime import datetime
 
 BOTO_ERRORS = (ClientError, BotoCoreError, Boto3Error, ResponseParserError)
 """All that boto's clients and sessions raise, apart from the mistakes of whoever calls them."""
@@ -37,6 +39,10 @@ _UNKNOWN_CALLER = {
     "UnrecognizedClientException",
 }
 _BAD_SIGNATURE = {"IncompleteSignature", "InvalidSignatureException", "RequestTimeTooSkewed", "SignatureDoesNotMatch"}
+_NO_REASON = {"400", "403"}
+"""What stands for a code where an answer has no body: that to a HEAD."""
+_MOST_SKEW_MINUTES = 5
+_ELSEWHERE = {"301", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}
 _DENIED = {"403", "AccessDenied", "AccessDeniedException", "AllAccessDisabled", "Forbidden", "UnauthorizedOperation"}
 _LATER = {
     "429",
@@ -101,16 +107,19 @@ def code_of(error: Exception) -> str:
     return str(error.response.get("Error", {}).get("Code", "")) if isinstance(error, ClientError) else ""
 
 
-def failure_of(error: Exception, call: Call, place_hint: Callable[[str], str]) -> SageMakerCustomError:
+def failure_of(
+    error: Exception, call: Call, place_hint: Callable[[str], str], *, now: datetime | None = None
+) -> SageMakerCustomError:
     """Translate an exception of boto.
 
     Args:
         error: One of :data:`BOTO_ERRORS`.
         call: What was asked.
         place_hint: What to do when nothing answers in a region.
+        now: By this machine's clock; default: it is not looked at.
     """
     if isinstance(error, ClientError):
-        return _refusal(error, call)
+        return _refusal(error, call, now)
     names = {ancestor.__name__ for ancestor in type(error).__mro__}
     if "NoRegionError" in names:
         return SettingsError("no AWS region is configured", hint=REGION_HINT)
@@ -126,7 +135,7 @@ def failure_of(error: Exception, call: Call, place_hint: Callable[[str], str]) -
     return AwsError(f"{call} failed: {error}", hint="check the arguments named in the message")
 
 
-def _refusal(error: ClientError, call: Call) -> AwsError:
+def _refusal(error: ClientError, call: Call, now: datetime | None) -> AwsError:
     code, text = code_of(error), str(error.response.get("Error", {}).get("Message", ""))
     if "kms" in code.lower():
         return _kms_refusal(error, code, text, call)
@@ -138,15 +147,29 @@ def _refusal(error: ClientError, call: Call) -> AwsError:
             hint=f"is {call.region} enabled for this account, and of the same partition (AWS, China, GovCloud)?"
             f" else {_CREDENTIALS_HINT}",
         )
-    if code in _BAD_SIGNATURE:
+    skew = _skew(error, now)
+    if code in _BAD_SIGNATURE or (code in _NO_REASON and skew):
         # Without AWS's text: it repeats the signed request, session token included.
+        said = f"; this machine's clock is {skew} that of AWS" if skew else ""
         return CredentialsError(
-            f"AWS refuses the signature of the request ({code} at {call})",
+            f"AWS refuses the signature of the request ({code} at {call}){said}",
             hint=f"set this machine's clock, which may differ by 5 minutes at most; else {_CREDENTIALS_HINT}",
         )
     if code in _DENIED:
         return _denial(text, call)
     return AwsError(_message(code, text, call), hint=_hint(error, code))
+
+
+def _skew(error: ClientError, now: datetime | None) -> str:
+    """Say how far this clock is ahead of AWS's, or behind; nothing where that is not too far, or not known."""
+    headers = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    try:
+        theirs = parsedate_to_datetime(headers.get("date", ""))
+        minutes = round((now - theirs).total_seconds() / 60) if now else 0
+    except (TypeError, ValueError):
+        return ""
+    direction = "ahead of" if minutes > 0 else "behind"
+    return f"{abs(minutes)} minutes {direction}" if abs(minutes) >= _MOST_SKEW_MINUTES else ""
 
 
 def _message(code: str, text: str, call: Call) -> str:
@@ -162,6 +185,8 @@ def _hint(error: ClientError, code: str) -> str:
         return "try again in a minute, and start fewer jobs at the same time"
     if code == "NoSuchBucket":
         return "check the bucket's name, or create it"
+    if code in _ELSEWHERE:
+        return "the bucket is in another region: set AWS_DEFAULT_REGION to that one, or name a bucket of this region"
     if code == "LimitExceededException":
         return "remove what is no longer used, or have the quota raised in Service Quotas"
     if code == "400":

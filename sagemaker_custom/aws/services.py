@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import logging
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from threading import RLock
 from typing import TYPE_CHECKING, Any
 
 from boto3.exceptions import S3UploadFailedError
+from botocore.exceptions import IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 
 from sagemaker_custom.aws.connection import Connection
 from sagemaker_custom.aws.failures import Call
@@ -28,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 # A push that begins with a token this close to its end still ends before the token does.
 _TOKEN_RESERVE = timedelta(minutes=30)
+_READS = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -72,7 +75,7 @@ class Aws:
         s3_client: Any = None,
         clock: Callable[[], datetime] = lambda: datetime.now(timezone.utc),
     ) -> None:
-        self._connection = Connection(session, region=region)
+        self._connection = Connection(session, region=region, clock=clock)
         self._s3_client = s3_client
         self._clock = clock
         self._lock = RLock()
@@ -359,11 +362,20 @@ class Aws:
         """
 
         def request() -> bytes:
-            content: bytes = self._s3().get_object(Bucket=bucket, Key=key)["Body"].read()
-            return content
+            # boto tries again until an answer begins, and not when it ends too early.
+            for _ in range(_READS - 1):
+                with suppress(IncompleteReadError, ReadTimeoutError, ResponseStreamingError):
+                    return self._content(bucket, key)
+            return self._content(bucket, key)
 
         answer: bytes = self._connection.ask(self._s3_call("s3:GetObject", bucket, key, None), request)
         return answer
+
+    def _content(self, bucket: str, key: str) -> bytes:
+        # Not the body's own "with", which gives the stream of urllib3, with its exceptions.
+        with closing(self._s3().get_object(Bucket=bucket, Key=key)["Body"]) as body:
+            content: bytes = body.read()
+        return content
 
     def _s3(self) -> Any:
         return self._s3_client or self._connection.client("s3", self.region)

@@ -28,6 +28,7 @@ from sagemaker_custom.builders.append_interface import (
 from sagemaker_custom.builders.append_upload import bytes_blob, file_blob, upload
 from sagemaker_custom.builders.blob_places import BlobPlaces
 from sagemaker_custom.builders.choice import why_not_appended
+from sagemaker_custom.builders.failures import full_disk_told
 from sagemaker_custom.builders.lock_fit import check_lock, replaceable, requirement_of
 from sagemaker_custom.builders.promotion import put_final
 from sagemaker_custom.errors import BuildError, NotAppendableError
@@ -82,6 +83,7 @@ class AppendBuilder:
         self._lock = lock
         self._progress = progress or NoProgress()
 
+    @full_disk_told()
     def build(self, plan: BuildPlan, *, fresh: bool = False) -> ImageReference:
         """Build, verify and publish; see :meth:`ImageBuilder.build`.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from sagemaker_custom.builders.log import shortened
 from sagemaker_custom.builders.route import BuildRequest, BuildRoute, FolderContext
 from sagemaker_custom.dockerfile import CA_SECRET, NETRC_SECRET
 from sagemaker_custom.errors import BuildError
+from sagemaker_custom.partial_files import TemporaryFolder
 from sagemaker_custom.reference import Digest, parse_digest
 
 _VERSION = re.compile(r"Docker version (\d+)\.(\d+)")
@@ -123,7 +123,7 @@ class BuildKitRoute:
                 f"the CA bundle has {len(request.ca_bundle)} bytes; BuildKit takes {_SECRET_LIMIT}",
                 hint="name a smaller PEM file in the setting ca_bundle: the authorities that the build needs",
             )
-        with tempfile.TemporaryDirectory(prefix="sagemaker-custom-") as name:
+        with TemporaryFolder() as name:
             return self._built(Path(name), request, on_line)
 
     def _built(self, folder: Path, request: BuildRequest, on_line: OnLine) -> Digest:

@@ -55,19 +55,6 @@ def has_codebuild(plan: BuildPlan, settings: Settings) -> bool:
     return settings.has_codebuild and plan.reference.ecr is not None
 
 
-def check_takes_locks(builder: str) -> None:
-    """Refuse a builder that cannot install exactly what a lock says.
-
-    Raises:
-        UsageError: It cannot.
-    """
-    if builder in {"docker", "codebuild"}:
-        raise UsageError(
-            f"builder={builder!r} has pip choose what is installed, so it cannot follow a lock",
-            hint="leave builder out, or write builder='append'",
-        )
-
-
 def builder_choice(plan: BuildPlan, builder: str, settings: Settings) -> BuilderChoice:
     """Choose by argument, settings and plan; see :func:`choose_builder`.
 

@@ -39,7 +39,6 @@ from sagemaker_custom.plan import FINGERPRINT_LABEL, BuildPlan
 from sagemaker_custom.progress import NoProgress, Progress, Task
 from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.registry import RegistryClient
-from sagemaker_custom.resolve import PipStep, ToolkitStep
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.spec import canonical_json
 
@@ -151,7 +150,8 @@ class CodeBuildBuilder:
         )
         place = _Place(region=region, builds=builds, project=project, role=role)
         known = builds.recent_builds(project.name)
-        build = None if fresh else self._under_way(plan, known)
+        # Another build may follow another lock.
+        build = None if fresh or plan.locked else self._under_way(plan, known)
         if build is None:
             self._ensure_repository(plan.reference)
             build = self._started(plan, place, known, fresh=fresh)
@@ -199,7 +199,7 @@ class CodeBuildBuilder:
     def _start(self, plan: BuildPlan, place: _Place, *, fresh: bool) -> BuildStart:
         settings, target = self._settings, self._endpoints.reached(plan.reference)
         base = None if plan.context else self._base(plan)
-        netrc = bool(settings.codebuild_index_secret) and _needs_index(plan)
+        netrc = bool(settings.codebuild_index_secret) and plan.needs_index
         bundle = settings.codebuild_ca_bundle
         options = ContextOptions(
             base=base,
@@ -341,12 +341,8 @@ def _region_of(plan: BuildPlan) -> str:
     return ecr.region
 
 
-def _needs_index(plan: BuildPlan) -> bool:
-    return any(isinstance(step, (PipStep, ToolkitStep)) for step in plan.steps)
-
-
 def _check(plan: BuildPlan) -> None:
-    for url in plan.pip_indexes.urls if _needs_index(plan) else ():
+    for url in plan.pip_indexes.urls if plan.needs_index else ():
         parts = urlsplit(url)
         if parts.username or parts.password:
             raise BuildError(

@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from posixpath import dirname
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from sagemaker_custom.builders import codebuild_job
@@ -20,6 +19,7 @@ from sagemaker_custom.builders.engine import BuildContext
 from sagemaker_custom.builders.lock import LISTING_MARK, listing_command
 from sagemaker_custom.dockerfile import BuildEnvironment, render, step_files
 from sagemaker_custom.dockerfile_folder import copy_context
+from sagemaker_custom.partial_files import TemporaryFolder
 from sagemaker_custom.plan import LABEL_PREFIX, VERIFIED_LABEL, BuildPlan
 from sagemaker_custom.toolkits import toolkit_files
 
@@ -118,7 +118,7 @@ def packed_context(plan: BuildPlan, options: ContextOptions) -> Iterator[Context
     Raises:
         SourceError: The user's folder changed since the plan was made.
     """
-    with TemporaryDirectory(prefix="sagemaker-custom-") as name:
+    with TemporaryFolder() as name:
         root = Path(name, "root")
         root.mkdir()
         if plan.context:
@@ -163,7 +163,10 @@ def _files(plan: BuildPlan, options: ContextOptions) -> dict[str, bytes]:
 
 def _dockerfile(plan: BuildPlan, options: ContextOptions, *, user: str) -> bytes:
     environment = BuildEnvironment(
-        secret_mounts=True, ca_bundle=options.ca_bundle is not None, netrc=options.netrc, user=user
+        secret_mounts=True,
+        ca_bundle=options.ca_bundle is not None,
+        netrc=options.netrc or _codeartifact(plan) is not None,
+        user=user,
     )
     return render(plan, options.base.name if options.base else _FOLDER_BASE, environment).encode()
 
@@ -182,6 +185,7 @@ def _document(plan: BuildPlan, options: ContextOptions) -> dict[str, Any]:
         "own": plan.own is not None,
         "has_steps": bool(plan.steps),
         "netrc": options.netrc,
+        "codeartifact": _codeartifact(plan),
         "no_cache": options.fresh,
         "verify": list(plan.verify),
         "verify_timeout": _VERIFY_TIMEOUT_S,
@@ -198,6 +202,20 @@ def _document(plan: BuildPlan, options: ContextOptions) -> dict[str, Any]:
             f"{LABEL_PREFIX}version": options.version,
             VERIFIED_LABEL: "run",
         },
+    }
+
+
+def _codeartifact(plan: BuildPlan) -> dict[str, str] | None:
+    """Return what the build asks for the URL and the token of the index, as its own role."""
+    repository = plan.pip_indexes.codeartifact
+    if repository is None or not plan.needs_index:
+        return None
+    return {
+        "placeholder": str(repository),
+        "domain": repository.domain,
+        "domain_owner": repository.domain_owner or "",
+        "repository": repository.repository,
+        "region": repository.region,
     }
 
 

@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ FAILURE_MARK = "sagemaker-custom: "
 _IN_IMAGE = 'PATH="${1:+$1:}$PATH"; export PATH; exec /bin/sh -c "$2"'
 # It goes unquoted into a Dockerfile.
 _PLAIN_USER = re.compile(r"[A-Za-z0-9_.-]+(:[A-Za-z0-9_.-]+)?")
+_PLAIN_URL = re.compile(r"https?://([A-Za-z0-9.-]+)(?::[0-9]+)?/[A-Za-z0-9/._~-]*")
 _ROOT = ("", "0", "root", "0:0", "root:root")
 
 
@@ -82,18 +84,31 @@ class Job:
         docker: The docker command.
         netrc: Credentials of package indexes; empty for none.
         build_id: Of CodeBuild; tells this build's names from another's.
+        aws: Gives the output of an aws command.
     """
 
-    def __init__(self, document: dict[str, Any], folder: Path, *, docker: Docker, netrc: str, build_id: str) -> None:
+    def __init__(
+        self,
+        document: dict[str, Any],
+        folder: Path,
+        *,
+        docker: Docker,
+        netrc: str,
+        build_id: str,
+        aws: Callable[..., str],
+    ) -> None:
         self._document = document
         self._folder = folder
         self._docker = docker
         self._netrc = netrc
+        self._aws = aws
         self._name = f"sagemaker-custom-build:{build_id}"
         self._staging = f"{document['repository']}:{document['staging_prefix']}{build_id}"
 
     def run(self) -> None:
         """Do all of it; the push comes last, so that nothing incomplete is ever pushed."""
+        if self._document["codeartifact"]:
+            self._open_index(self._document["codeartifact"])
         base, digest = self._base()
         built = self._built(base)
         self._verify(built)
@@ -105,6 +120,26 @@ class Job:
         self._label(built, labels)
         _say(f"pushing {self._staging}")
         self._docker.run("push", self._staging)
+
+    def _open_index(self, index: dict[str, str]) -> None:
+        """Put the URL of the index into the Dockerfiles, and a token for it into the netrc file."""
+        where = ["--domain", index["domain"], "--region", index["region"], "--output", "text"]
+        where += ["--domain-owner", index["domain_owner"]] if index["domain_owner"] else []
+        _say(f"asking CodeArtifact for {index['placeholder']}")
+        url = self._aws(
+            "codeartifact", "get-repository-endpoint", *where, "--repository", index["repository"], "--format", "pypi",
+            "--query", "repositoryEndpoint",
+        ).strip().rstrip("/") + "/simple/"  # fmt: skip
+        token = self._aws("codeartifact", "get-authorization-token", *where, "--query", "authorizationToken").strip()
+        # It goes into a shell command of the Dockerfile as it is.
+        host = _PLAIN_URL.fullmatch(url)
+        if not host:
+            raise JobError(f"CodeArtifact has {url!r} for {index['placeholder']}, which is no URL")
+        self._netrc = f"{self._netrc.rstrip()}\nmachine {host.group(1)} login aws password {token}\n".lstrip()
+        for name in ("Dockerfile", "Dockerfile.user"):
+            path = self._folder / name
+            if path.exists():
+                path.write_text(path.read_text(encoding="utf-8").replace(index["placeholder"], url), encoding="utf-8")
 
     def _base(self) -> tuple[str, str]:
         """Return the name of the base in the engine, and its digest."""
@@ -157,7 +192,7 @@ class Job:
         certificates = self._folder / "ca-bundle.pem"
         if certificates.exists():
             flags.append(f"--secret=id=ca_bundle,src={certificates}")
-        if self._document["netrc"]:
+        if self._document["netrc"] or self._document["codeartifact"]:
             if not self._netrc:
                 raise JobError(f"the secret of the package index is empty: {NETRC_VARIABLE} has no value")
             path = folder / "netrc"
@@ -230,6 +265,18 @@ class Job:
             self._build(self._staging, folder / "Dockerfile", folder / "context", flags)
 
 
+def aws_output(environment: dict[str, str], program: str = "aws") -> Callable[..., str]:
+    """Return what runs an aws command and gives its output; its errors are the log's."""
+
+    def output(*arguments: str) -> str:
+        done = subprocess.run([program, *arguments], env=environment, stdout=subprocess.PIPE, check=False, text=True)
+        if done.returncode:
+            raise JobError(f"'aws {' '.join(arguments[:2])}' ended with exit code {done.returncode}")
+        return done.stdout
+
+    return output
+
+
 def _say(text: str) -> None:
     sys.stdout.flush()
     print(f"{FAILURE_MARK}{text}", flush=True)  # noqa: T201 - the log is its output
@@ -243,7 +290,8 @@ def main() -> None:
     netrc = environment.pop(NETRC_VARIABLE, "")
     document = json.loads((folder / "build.json").read_text(encoding="utf-8"))
     build_id = environment["CODEBUILD_BUILD_ID"].rpartition(":")[2]
-    job = Job(document, folder, docker=Docker(environment), netrc=netrc, build_id=build_id)
+    aws = aws_output(environment)
+    job = Job(document, folder, docker=Docker(environment), netrc=netrc, build_id=build_id, aws=aws)
     try:
         job.run()
     except JobError as error:

@@ -10,7 +10,7 @@ from urllib.parse import quote
 
 from sagemaker_custom.aws.codebuild import BuildStart, LogPiece, NewProject, Project, RemoteBuild
 from sagemaker_custom.builders.codebuild_job import VERIFICATION_MARK
-from sagemaker_custom.builders.failures import is_disk_full
+from sagemaker_custom.builders.failures import is_disk_full, wrong_hash
 from sagemaker_custom.builders.log import BuildLog
 from sagemaker_custom.builders.steps import BuildSteps
 from sagemaker_custom.errors import (
@@ -18,6 +18,7 @@ from sagemaker_custom.errors import (
     AwsError,
     BuildError,
     CredentialsError,
+    DigestMismatchError,
     DiskFullError,
     VerificationError,
 )
@@ -178,7 +179,7 @@ class Watch:
             self._verification = self.log.clean(line.removeprefix(VERIFICATION_MARK))
         self._disk_is_full = self._disk_is_full or is_disk_full(line)
 
-    def _failure(self, build: RemoteBuild) -> BuildError:
+    def _failure(self, build: RemoteBuild) -> BuildError | DigestMismatchError:
         # CodeBuild repeats what it says of a phase for every phase that it touches.
         said = "; ".join(dict.fromkeys(self.log.clean(context) for context in build.contexts))
         tail = f"; the last lines of the log:\n{self.log.tail}" if self.log.tail else ""
@@ -195,6 +196,12 @@ class Watch:
                 f"no space left on the disk of the build {build.id}{tail}",
                 hint=f"set codebuild_compute_type to a larger machine; {where}",
                 log_path=str(self.log.path),
+            )
+        hint = wrong_hash(self.log.tail)
+        if hint:
+            return DigestMismatchError(
+                f"a file of the package index has another hash, and the build {build.id} failed{tail}",
+                hint=f"{hint}; {where}",
             )
         return BuildError(
             f"the build {build.id} {_ENDINGS.get(build.status, f'ended as {build.status}')}"

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from posixpath import dirname
-from tempfile import TemporaryDirectory
 from typing import TypeVar
 
 from sagemaker_custom.builders import failures, index_logins
@@ -26,15 +25,16 @@ from sagemaker_custom.errors import (
     BaseImageError,
     BuildError,
     CredentialsError,
+    DigestMismatchError,
     RegistryAccessDeniedError,
     SageMakerCustomError,
     VerificationError,
 )
+from sagemaker_custom.partial_files import TemporaryFolder
 from sagemaker_custom.plan import LABEL_PREFIX, LOCK_LABEL, STAND_IN_LABEL, VERIFIED_LABEL, BuildPlan
 from sagemaker_custom.progress import NoProgress, Progress
 from sagemaker_custom.reference import Digest, ImageReference
 from sagemaker_custom.registry import RegistryClient
-from sagemaker_custom.resolve import PipStep, ToolkitStep
 from sagemaker_custom.toolkits import toolkit_files
 
 logger = logging.getLogger(__name__)
@@ -110,10 +110,10 @@ class DockerBuilder:
         self._progress = progress or NoProgress()
         self._listings: dict[str, Mapping[str, str]] = {}
 
+    @failures.full_disk_told()
     def build(self, plan: BuildPlan, *, fresh: bool = False) -> ImageReference:
         """Build, verify and publish; see :meth:`ImageBuilder.build`."""
-        needs_pip = plan.context or any(isinstance(step, (PipStep, ToolkitStep)) for step in plan.steps)
-        entries = index_logins.logins(plan.pip_indexes.urls) if needs_pip else ()
+        entries = index_logins.logins(plan.pip_indexes.urls) if plan.context or plan.needs_index else ()
         with ExitStack() as cleanup:
             base = None if plan.context else self._base(plan, cleanup, fresh=fresh)
             log = cleanup.enter_context(self._log(plan, index_logins.secrets(entries)))
@@ -178,7 +178,7 @@ class DockerBuilder:
         self, plan: BuildPlan, context: DockerContext, route: BuildRoute, request: BuildRequest, on_line: OnLine
     ) -> Digest:
         """Build the user's folder as it is, from a copy that has the digest which the plan names."""
-        with TemporaryDirectory(prefix="sagemaker-custom-") as name:
+        with TemporaryFolder() as name:
             copy_context(context, Path(name))
             folder = FolderContext(
                 path=Path(name),
@@ -240,6 +240,7 @@ class DockerBuilder:
         if plan.steps:
             built = route.build(self._request(plan, base, netrc, fresh=fresh), on_line=on_line)
             cleanup.callback(_quietly, self._engine.discard, built)
+            failures.check_built_on(base.image, self._known(built), base.name)
         steps.finish()
         self._verify(plan, built, log)
         labels = {
@@ -370,7 +371,12 @@ def _explained(log: BuildLog) -> Iterator[None]:
         error.hint = _with_log(error.hint, log)
         raise
     except BuildError as error:
-        message = log.clean(error.message)
+        message, hint = log.clean(error.message), failures.wrong_hash(log.tail)
+        if hint:
+            raise DigestMismatchError(
+                f"a file of the package index has another hash: {message}; the last lines of the log:\n{log.tail}",
+                hint=_with_log(hint, log),
+            ) from error
         shown = f"{message}; the last lines of the log:\n{log.tail}" if log.tail else message
         raise type(error)(shown, hint=_with_log(error.hint, log), log_path=str(log.path)) from error
 

@@ -306,6 +306,7 @@ def _image(document: Mapping[str, Any]) -> EngineImage:
         tags=tuple(document.get("RepoTags") or ()),
         digests=tuple(document.get("RepoDigests") or ()),
         user=_user(config.get("User") or ""),
+        layers=tuple((document.get("RootFS") or {}).get("Layers") or ()),
     )
 
 

@@ -27,6 +27,8 @@ class EngineImage:
     """References with manifest digests under which it was pulled or pushed."""
     user: str = ""
     """Whom it runs as; empty for root."""
+    layers: tuple[str, ...] = ()
+    """Digests of its layers before compression, the lowest first."""
 
     @property
     def manifest_digests(self) -> frozenset[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 import docker.errors
 import requests
 
+from sagemaker_custom.builders.engine import EngineImage
 from sagemaker_custom.errors import (
     BaseImageError,
     BuildError,
@@ -36,9 +38,29 @@ _NETWORK = (
 )
 
 
+def check_built_on(base: EngineImage, built: EngineImage, name: ImageReference) -> None:
+    """Make sure that an image was built on the base that was meant: a Dockerfile names it by a tag, which can move.
+
+    Raises:
+        BuildError: It was not.
+    """
+    if built.layers[: len(base.layers)] != base.layers:
+        raise BuildError(
+            f"the image was not built on {base.id}: the Docker Engine had another image under {name} by then",
+            hint="somebody else on this machine has pulled or tagged that one at the same time: build again",
+        )
+
+
 def is_disk_full(text: str) -> bool:
     """Tell whether a message of the engine or of a tool says that the disk is full."""
     return "no space left on device" in text.lower()
+
+
+def wrong_hash(log: str) -> str | None:
+    """Return a hint for a build whose log says that pip got another file than the one that was asked for."""
+    if "DO NOT MATCH THE HASHES" not in log:
+        return None
+    return "the index, or something between, has another file under this name than the lock: do not install it"
 
 
 def disk_full(what: str, place: str) -> DiskFullError:
@@ -53,6 +75,22 @@ def disk_full(what: str, place: str) -> DiskFullError:
         hint="free some with 'docker system prune' (images that no container uses: 'docker system prune --all'), "
         "or move the engine's data to a larger disk",
     )
+
+
+@contextmanager
+def full_disk_told() -> Iterator[None]:
+    """Let a full disk of this machine out as our error, wherever it was met."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f" for {error.filename}" if error.filename else ""
+        raise DiskFullError(
+            f"no space left on this machine's disk{where}",
+            hint="free some, in the cache (setting cache_dir) and for temporary files (variable TMPDIR), "
+            "or let them name folders on a larger disk",
+        ) from error
 
 
 def unavailable(error: BaseException, address: str) -> EngineUnavailableError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 
 from sagemaker_custom.errors import BuildError
 from sagemaker_custom.spec import canonical_json
@@ -32,8 +33,9 @@ def read_listing(lines: Iterable[str], *, image: str) -> dict[str, str]:
     """
     for line in lines:
         if line.startswith(LISTING_MARK):
-            found = json.loads(line.removeprefix(LISTING_MARK))
-            return {str(name): str(version) for name, version in found.items()}
+            with suppress(ValueError, AttributeError, RecursionError):
+                found = json.loads(line.removeprefix(LISTING_MARK))
+                return {str(name): str(version) for name, version in found.items()}
     raise BuildError(
         f"Python in {image} did not list what is installed",
         hint="check that the catalog entry's layout says where the interpreter of this image is",

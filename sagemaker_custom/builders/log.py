@@ -6,17 +6,18 @@ import codecs
 import re
 from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
 from sagemaker_custom.errors import BuildError
+from sagemaker_custom.plain_text import plain, without_escapes
 
-KEPT_LOGS = 20
+# One run may build a hundred images, and the logs of those that failed are read afterwards.
+KEPT_LOGS = 200
 _TAIL = 30
 _LONGEST = 200
-_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-_])")
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 _USER_INFO = re.compile(r"(?<=://)[^/\s@'\"]+@")
 _MASK = "***"
 
@@ -84,9 +85,7 @@ class BuildLog:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         """Close the file."""
-        if self._file:
-            self._file.close()
-            self._file = None
+        self._end()
 
     @property
     def tail(self) -> str:
@@ -97,16 +96,31 @@ class BuildLog:
         """Take one line as a tool wrote it."""
         clean = self.clean(text)
         self._last.append(shortened(clean))
-        if self._file:
-            self._file.write(f"{clean}\n")
-            self._file.flush()
+        self._write(clean)
         self._show(clean)
+
+    def _write(self, line: str) -> None:
+        if self._file is None:
+            return
+        try:
+            self._file.write(f"{line}\n")
+            self._file.flush()
+        except OSError as error:
+            # The engine may well have the space that is missing here.
+            self._end()
+            self._show(f"the log {self.path} ends here: {error.strerror}")
+
+    def _end(self) -> None:
+        if self._file:
+            # What is still in its buffer is tried once more.
+            with suppress(OSError):
+                self._file.close()
+            self._file = None
 
     def clean(self, text: str) -> str:
         """Return ``text`` without terminal control and without secrets."""
         # What stands before a carriage return was overwritten on the terminal that it was meant for.
-        visible = _ESCAPES.sub("", text).rstrip("\r").rpartition("\r")[2]
-        masked = _CONTROLS.sub("", visible)
+        masked = plain(without_escapes(text).rstrip("\r").rpartition("\r")[2])
         for secret in self._secrets:
             masked = masked.replace(secret, _MASK)
         return _USER_INFO.sub(f"{_MASK}@", masked)

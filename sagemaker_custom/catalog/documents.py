@@ -81,6 +81,25 @@ def _requirement(text: str) -> str:
     return text
 
 
+def _package(text: str) -> str:
+    # What begins like an option would be one to conda, dnf and apt-get, and apt-get removes "NAME-".
+    if not re.fullmatch(r"[A-Za-z0-9_{][A-Za-z0-9_.+:~={}<>!*,/-]*", text) or text.endswith("-"):
+        raise ValueError(f"{text!r} is not a package such as 'libaio-dev' or 'faiss-gpu=1.7.3'")
+    return text
+
+
+def _channel(text: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9{][A-Za-z0-9_.:{}/-]*", text):
+        raise ValueError(f"{text!r} is not a channel such as 'conda-forge'")
+    return text
+
+
+def _url(text: str) -> str:
+    if not text.startswith(("https://", "http://")) or " " in text:
+        raise ValueError(f"{text!r} is not a URL that begins with https://")
+    return text
+
+
 def _variable(name: str) -> str:
     if not re.fullmatch(r"[A-Z][A-Z0-9_]*", name):
         raise ValueError(f"{name!r} is not a name of a variable such as 'MAX_JOBS'")
@@ -96,10 +115,13 @@ def _as_list(value: object) -> object:
 SpecifierText = Annotated[str, AfterValidator(_specifier)]
 VersionText = Annotated[str, AfterValidator(_version)]
 Template = Annotated[str, Field(min_length=1), AfterValidator(_template)]
+PackageText = Annotated[Template, AfterValidator(_package)]
+UrlText = Annotated[Template, AfterValidator(_url)]
+ChannelText = Annotated[Template, AfterValidator(_channel)]
 RequirementText = Annotated[Template, AfterValidator(_requirement)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Variable = Annotated[str, AfterValidator(_variable)]
-OneLine = Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]+$")]
+OneLine = Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
 ProcessorName = Literal["cpu", "gpu", "neuron", "neuronx", "hpu", "eia"]
 FrameworkNames = Annotated[list[Name], BeforeValidator(_as_list)]
 ProcessorNames = Annotated[list[ProcessorName], BeforeValidator(_as_list)]
@@ -128,8 +150,8 @@ class ConditionDocument(_Document):
 class CondaDocument(_Document):
     """``conda``: packages and channels."""
 
-    packages: list[Template] = Field(min_length=1)
-    channels: list[Template] = []
+    packages: list[PackageText] = Field(min_length=1)
+    channels: list[ChannelText] = []
 
 
 class PipDocument(_Document):
@@ -137,9 +159,9 @@ class PipDocument(_Document):
 
     packages: list[RequirementText] = Field(min_length=1)
     build_packages: list[RequirementText] = []
-    find_links: list[Template] = []
-    index_url: Template | None = None
-    extra_index_urls: list[Template] = []
+    find_links: list[UrlText] = []
+    index_url: UrlText | None = None
+    extra_index_urls: list[UrlText] = []
     no_deps: bool = False
     no_build_isolation: bool = False
     replaces: list[Name] = []
@@ -154,7 +176,7 @@ class VariantDocument(_Document):
     versions: SpecifierText = ""
     preinstalled: bool = False
     unavailable: OneLine | None = None
-    apt: list[Template] = []
+    apt: list[PackageText] = []
     conda: CondaDocument | None = None
     uninstall: list[Name] = []
     pip: PipDocument | None = None
@@ -179,8 +201,8 @@ class RecipeDocument(_Document):
 
     schema_version: Literal[1]
     name: Name
-    summary: str
-    homepage: str = Field(pattern=r"^https://")
+    summary: OneLine
+    homepage: str = Field(pattern=r"^https://[^\s\x00-\x1f\x7f-\x9f]+$")
     verify: list[str] = Field(min_length=1)
     after: list[Name] = []
     conflicts: list[Name] = []

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from datetime import date
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
@@ -13,7 +14,7 @@ from packaging.version import InvalidVersion, Version
 
 from sagemaker_custom.catalog.tags import Repository, read_repositories
 from sagemaker_custom.errors import CatalogError, ImageNotInCatalogError
-from sagemaker_custom.reference import Digest, ImageReference
+from sagemaker_custom.reference import Digest, ImageReference, parse_digest
 
 SCHEMA_VERSION = 1
 """Of the documents that this package writes and reads."""
@@ -21,6 +22,10 @@ SCHEMA_VERSION = 1
 _KEYS = "see the documents that are shipped; an image has the keys of catalog.images.BaseImage"
 # Where the interpreter is, by how AWS made the image (see docs/explanation/catalog.md).
 _PYTHON = {"conda": "/opt/conda/bin/python", "usrlocal": "/usr/local/bin/python", "venv": "/opt/venv/bin/python"}
+_NAME = re.compile(r"[a-z0-9]+(?:-[a-z0-9]+)*")
+_HOST = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*")
+_ACCOUNT = re.compile(r"[0-9]{12}")
+_WORD = re.compile(r"[A-Za-z0-9_.+-]+")
 _KNOWN = {
     "image_scope": ("training", "inference", "processing"),
     "processor": ("cpu", "gpu", "neuron", "neuronx", "hpu", "eia"),
@@ -213,6 +218,9 @@ def is_python(known: str | None, asked: str | None) -> bool:
     return shorter in ("py2", "py3") and longer.startswith(shorter)
 
 
+_FIELDS = tuple(field.name for field in fields(BaseImage))
+
+
 @cache
 def release_of(version: str) -> Version:
     """Return a version in an order that compares; of ``1.4-2-py312`` and ``b9522`` the part that is one."""
@@ -242,13 +250,20 @@ def read_framework(document: object, where: str) -> Framework:
         )
     if not isinstance(document.get("framework"), str) or not isinstance(document.get("images", []), list):
         raise CatalogError(f"{where}: framework has to be a text, and images a list", hint=_KEYS)
+    aliases = document.get("version_aliases", {})
+    if not _NAME.fullmatch(document["framework"]) or not (
+        isinstance(aliases, Mapping) and all(isinstance(text, str) for pair in aliases.items() for text in pair)
+    ):
+        raise CatalogError(
+            f"{where}: framework has to be a name such as 'pytorch', and version_aliases texts", hint=_KEYS
+        )
     images, problems = [], []
     for number, entry in enumerate(document.get("images", [])):
         try:
             image = BaseImage(framework=document["framework"], **entry)
             _check(image)
-        except (KeyError, TypeError) as error:
-            problems.append(f"{where}: images[{number}]: {error}")
+        except (KeyError, TypeError, ValueError) as error:
+            problems.append(f"{where}: images[{number}]: {getattr(error, 'message', error)}")
         else:
             images.append(image)
     try:
@@ -260,13 +275,19 @@ def read_framework(document: object, where: str) -> Framework:
     return Framework(
         name=document["framework"],
         images=tuple(images),
-        version_aliases=document.get("version_aliases", {}),
+        version_aliases=aliases,
         repositories=repositories,
         provenance=document.get("provenance", ""),
     )
 
 
 def _check(image: BaseImage) -> None:
+    for name in _FIELDS:
+        if not isinstance(getattr(image, name), str | None):
+            raise TypeError(f"{name} {getattr(image, name)!r} is not a text")
+    _check_name(image)
+    if image.end_of_patch is not None:
+        date.fromisoformat(image.end_of_patch)
     if image.py_version is not None and not re.fullmatch(r"py\d+", image.py_version):
         raise TypeError(f"py_version {image.py_version!r} is not like 'py311'")
     if image.cuda_version is not None and not re.fullmatch(r"cu\d{2,3}", image.cuda_version):
@@ -278,6 +299,15 @@ def _check(image: BaseImage) -> None:
             raise TypeError(f"{name} {getattr(image, name)!r} is none of {', '.join(known)}")
 
 
+def _check_name(image: BaseImage) -> None:
+    # They become names of repositories and tags, and stand in Dockerfiles.
+    ImageReference.parse(f"{image.repository}:{image.tag}")
+    if image.digest is not None:
+        parse_digest(image.digest)
+    if not _WORD.fullmatch(image.version):
+        raise TypeError(f"version {image.version!r} is not like '2.3.0'")
+
+
 def read_partitions(document: Mapping[str, Any]) -> Partitions:
     """Read ``image_catalog/partitions.json``.
 
@@ -285,14 +315,25 @@ def read_partitions(document: Mapping[str, Any]) -> Partitions:
         CatalogError: A part of it is missing or malformed.
     """
     try:
+        _check_hosts(document)
         return Partitions(
             dns_suffixes={name: entry["dns_suffix"] for name, entry in document["partitions"].items()},
             patterns={name: re.compile(entry["region_regex"]) for name, entry in document["partitions"].items()},
             regions=document["regions"],
             accounts=document["account_sets"],
         )
-    except (KeyError, TypeError, AttributeError, re.error) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, RecursionError, re.error) as error:
         raise CatalogError(
             f"partitions.json: {error}",
             hint="it maps partitions, regions and account_sets; see the one that is shipped",
         ) from error
+
+
+def _check_hosts(document: Mapping[str, Any]) -> None:
+    # Host names are made of them, and Dockerfiles name those.
+    for entry in document["partitions"].values():
+        if not _HOST.fullmatch(entry["dns_suffix"]):
+            raise ValueError(f"dns_suffix {entry['dns_suffix']!r} is not the end of a host name")
+    for region, account in (pair for accounts in document["account_sets"].values() for pair in accounts.items()):
+        if not (_NAME.fullmatch(region) and _ACCOUNT.fullmatch(account)):
+            raise ValueError(f"account {account!r} in {region!r} is not an account in a region")

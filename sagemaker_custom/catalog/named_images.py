@@ -59,7 +59,7 @@ class NamedImageDocument(Document):
 
     schema_version: Literal[1]
     name: Name
-    summary: Annotated[str, Field(min_length=1, pattern=r"^[^\r\n]+$")]
+    summary: Annotated[str, Field(min_length=1, pattern=r"^[^\x00-\x1f\x7f-\x9f]+$")]
     framework: Name
     versions: list[Annotated[str, Field(pattern=r"^(latest|b?\d[\w.-]*)$")]] = Field(
         min_length=1, description="Of the framework, between quotes; the first one is the default"

@@ -14,6 +14,7 @@ from sagemaker_custom.errors import CatalogError
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+_LONGEST_VALUE = 100
 _Model = TypeVar("_Model", bound="BaseModel")
 
 
@@ -90,13 +91,24 @@ def _problem(found: Mapping[str, Any], model: type[BaseModel], file: str) -> Pro
         case "missing":
             message = "this key is missing"
         case "literal_error":
-            suggestion = nearest(str(found["input"]), re.findall(r"'([^']+)'", found["ctx"]["expected"]))
+            suggestion = nearest(_shown(found["input"]), re.findall(r"'([^']+)'", found["ctx"]["expected"]))
         case "string_type" if isinstance(found["input"], Mapping | list) or found["input"] is None:
             message = "it has to be a text"
         case "string_type":
             # YAML takes 2.10 for the number 2.1, and a date for more than its text.
-            message = f"it has to be a text, and YAML reads {found['input']} here: write it between quotes"
+            message = f"it has to be a text, and YAML reads {_shown(found['input'])} here: write it between quotes"
     return Problem(file=file, path=key_path(location), message=message, suggestion=suggestion)
+
+
+def _shown(value: object) -> str:
+    # Anything may stand there: a list of everything, or a number with more digits than Python writes.
+    if isinstance(value, Mapping | list | set | tuple):
+        return f"a {type(value).__name__}"
+    try:
+        text = str(value)
+    except ValueError:
+        return f"a {type(value).__name__}"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def key_path(location: Sequence[int | str]) -> str:

@@ -18,6 +18,8 @@ FOLDERS: dict[Kind, str] = {"framework": "frameworks", "recipe": "extras", "imag
 """Where the documents of each kind are."""
 SUFFIXES = (".json", ".yaml", ".yml")
 """Of documents; JSON is read as such, which is many times faster than reading it as the YAML that it is."""
+LARGEST_BYTES = 5_000_000
+"""Of one document; the largest that is shipped has a fiftieth of it."""
 PARTITIONS = "partitions"
 FRAMEWORK_ALIASES = "framework_aliases"
 
@@ -142,12 +144,28 @@ class _Reader:
 
     def __call__(self) -> object:
         try:
-            text = self.file.read_text(encoding="utf-8")
+            with self.file.open("rb") as stream:
+                content = stream.read(LARGEST_BYTES + 1)
+            text = content.decode()
         except (OSError, UnicodeDecodeError) as error:
             raise CatalogError(
                 f"{self.where}: it cannot be read: {error}", hint="it has to be a text file in UTF-8"
             ) from error
+        if len(content) > LARGEST_BYTES:
+            raise CatalogError(
+                f"{self.where} is larger than {LARGEST_BYTES // 1_000_000} MB, so it is no document of a catalog",
+                hint="keep catalogs in folders of their own",
+            )
         return parse(text, self.where)
+
+
+def _without_repetition(pairs: Sequence[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for number, name in enumerate(names) if name in names[:number])
+        raise ValueError(f"the key {twice!r} is there twice")
+    return found
 
 
 def parse(text: str, where: str) -> object:
@@ -162,8 +180,8 @@ def parse(text: str, where: str) -> object:
     """
     if where.endswith(".json"):
         try:
-            return json.loads(text)
-        except ValueError as error:
+            return json.loads(text, object_pairs_hook=_without_repetition)
+        except (ValueError, RecursionError) as error:
             raise CatalogError(f"{where}: {error}", hint="it has to be JSON") from error
     import yaml
 
@@ -171,8 +189,7 @@ def parse(text: str, where: str) -> object:
 
     try:
         return read_yaml(text)
-    # A date that does not exist is a ValueError, and depth has a limit.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, RecursionError) as error:
         raise CatalogError(f"{where}: {_one_line(error)}", hint="it has to be YAML") from error
 
 

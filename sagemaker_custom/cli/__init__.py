@@ -19,6 +19,9 @@ COMMANDS = (
     LazyCommand("build", "sagemaker_custom.cli.build:build", "Build images and put them in their place."),
     LazyCommand("images", "sagemaker_custom.cli.images:images", "List the built images of a registry."),
     LazyCommand("lock", "sagemaker_custom.cli.lock:lock", "Print what makes an image again, wheel by wheel."),
+    LazyCommand("scan", "sagemaker_custom.cli.scan:scan", "Print what the scan of an image found."),
+    LazyCommand("sbom", "sagemaker_custom.cli.sbom:sbom", "Print the bill of materials of images."),
+    LazyCommand("prune", "sagemaker_custom.cli.prune:prune", "Remove images that nothing uses."),
     LazyCommand("extras", "sagemaker_custom.cli.extras:extras", "List recipes, and what they install."),
     LazyCommand("mirror", "sagemaker_custom.cli.mirror:mirror", "Bring a base image from another region."),
     LazyCommand("login", "sagemaker_custom.cli.login:login", "Log docker in to the account's registry."),
@@ -49,8 +52,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     Args:
         arguments: Default: those of the process.
     """
-    from sagemaker_custom.cli.failures import Report
+    from sagemaker_custom.cli.failures import Report, end_on_signals
 
+    if arguments is None:
+        # Else it is a program's own process, which has its own way to end.
+        end_on_signals()
     given = list(sys.argv[1:] if arguments is None else arguments)
     report = Report(
         as_json="--json" in takewhile(lambda word: word != "--", given),

@@ -13,6 +13,7 @@ from sagemaker_custom.cli.completions import complete_frameworks
 from sagemaker_custom.cli.options import catalog_option, region_option
 from sagemaker_custom.cli.output import json_option, print_document, print_table, say
 from sagemaker_custom.errors import CatalogError, UsageError
+from sagemaker_custom.plain_text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,7 +49,7 @@ def validate(ctx: click.Context, folders: tuple[str, ...], as_json: bool) -> Non
         print_document({"problems": [asdict(problem) for problem in problems]})
     else:
         for problem in problems:
-            click.echo(str(problem))
+            click.echo(plain(str(problem)))
         say(f"{len(problems)} problems" if problems else "no problems")
     if problems:
         ctx.exit(CatalogError.exit_code)
@@ -131,7 +132,7 @@ def refresh(
     if as_json:
         print_document({"frameworks": difference.as_data(), "written": [str(path) for path in written]})
         return
-    click.echo(difference.render())
+    click.echo(plain(difference.render()))
     for path in written:
         say(f"written: {path}")
     if difference.is_change and not write:

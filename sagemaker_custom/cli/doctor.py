@@ -73,6 +73,7 @@ def machine(region: str | None) -> Machine:
         find=parts.registry.find,
         base=lambda where: _base(parts, where),
         own=lambda account, where: _own(parts, account, where),
+        project=lambda name: _project(parts, name),
         catalogs=lambda: _problems(parts),
         docker_commands=tuple(docker_commands(os.environ.get("PATH", ""))),
         runner=SubprocessRunner(),
@@ -95,6 +96,12 @@ def _own(parts: Parts, account: str, region: str) -> ImageReference:
 
     host = parts.catalog.partitions.registry_host(account, region)
     return ImageReference(registry=host, repository=f"{parts.settings.repository_prefix}-pytorch", tag="latest")
+
+
+def _project(parts: Parts, name: str) -> object | None:
+    from sagemaker_custom.aws import CodeBuild
+
+    return CodeBuild(parts.aws.connection, region=parts.aws.region).find_project(name)
 
 
 def _problems(parts: Parts) -> Mapping[str, Sequence[Problem]]:

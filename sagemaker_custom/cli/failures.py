@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn
 
 import click
 
@@ -61,6 +63,24 @@ class Report:
         message = f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
         hint = None if self.show_traceback else "sagemaker-custom --debug COMMAND … shows where it comes from"
         return self._told(error, message, hint, UNEXPECTED)
+
+
+def end_on_signals() -> None:
+    """Have SIGTERM, and the end of the terminal, end this process as Ctrl-C does: nothing is left running or behind.
+
+    A second one ends it at once. The exit code is the one that shells have for the signal.
+    """
+
+    def end(number: int, frame: object) -> NoReturn:
+        del frame
+        signal.signal(number, signal.SIG_DFL)
+        raise SystemExit(128 + number)
+
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # Under nohup it is ignored, and stays so.
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, end)
 
 
 def error_document(error: SageMakerCustomError) -> dict[str, str | int | None]:

@@ -12,7 +12,10 @@ from sagemaker_custom.cli.output import json_option, print_document
 if TYPE_CHECKING:
     from sagemaker_custom.aws.permissions import Place
 
-ROUTES = ("use", "docker", "append", "codebuild", "codebuild-service", "platform-admin")
+ROUTES = (
+    *("use", "docker", "append", "codebuild", "codebuild-batch"),
+    *("codebuild-service", "codebuild-batch-service", "platform-admin", "prune"),
+)
 
 
 @click.command()
@@ -50,6 +53,7 @@ def _place(region: str | None, account: str | None, bucket: str | None, catalog_
 
     from sagemaker_custom.aws.permissions import Place
     from sagemaker_custom.catalog import load
+    from sagemaker_custom.plan import indexes_of
     from sagemaker_custom.settings import Settings
 
     settings = Settings.load()
@@ -67,6 +71,8 @@ def _place(region: str | None, account: str | None, bucket: str | None, catalog_
         project=settings.codebuild_project or default.project,
         role=settings.codebuild_service_role or default.role,
         secret=settings.codebuild_index_secret,
+        scans=settings.scan != "off",
+        codeartifact=indexes_of(settings, region or default.region).codeartifact,
         in_vpc=bool(settings.codebuild_vpc_id),
     )
     if region is None:

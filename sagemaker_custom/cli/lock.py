@@ -15,7 +15,8 @@ def lock(reference: str) -> None:
     """
     from sagemaker_custom.builders.store import RegistryStore
     from sagemaker_custom.locks import lock_text_of
+    from sagemaker_custom.plain_text import plain_json
     from sagemaker_custom.reference import ImageReference
     from sagemaker_custom.wiring import Parts
 
-    click.echo(lock_text_of(ImageReference.parse(reference), RegistryStore(Parts().registry)))
+    click.echo(plain_json(lock_text_of(ImageReference.parse(reference), RegistryStore(Parts().registry))))

@@ -9,6 +9,8 @@ from typing import Any, TypeVar
 
 import click
 
+from sagemaker_custom.plain_text import plain, plain_json
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
@@ -19,14 +21,14 @@ def json_option(command: _Function) -> _Function:
 
 def print_document(document: object) -> None:
     """Print a value that JSON has as the one document of a command."""
-    click.echo(json.dumps(document, indent=2, ensure_ascii=False))
+    click.echo(plain_json(json.dumps(document, indent=2, ensure_ascii=False)))
 
 
 def print_pairs(pairs: Iterable[tuple[str, object]]) -> None:
     """Print ``name: value`` lines; values that are ``None`` are left out."""
     for name, value in pairs:
         if value is not None:
-            click.echo(f"{name}: {value}")
+            click.echo(plain(f"{name}: {value}"))
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -36,7 +38,7 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Non
         columns: What stands above them.
         rows: ``None`` stands for an empty cell; a text of several lines becomes one.
     """
-    texts = [["" if cell is None else " ".join(str(cell).splitlines()) for cell in row] for row in rows]
+    texts = [["" if cell is None else plain(" ".join(str(cell).splitlines())) for cell in row] for row in rows]
     if sys.stdout.isatty():
         _draw(columns, texts)
     else:
@@ -68,7 +70,7 @@ def _draw(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
 
 def say(text: str) -> None:
     """Tell something besides, on standard error."""
-    click.echo(text, err=True)
+    click.echo(plain(text), err=True)
 
 
 def warn(texts: Iterable[str]) -> None:

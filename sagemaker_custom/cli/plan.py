@@ -9,6 +9,7 @@ import click
 
 from sagemaker_custom.cli.options import ImageOptions, optional_image_options
 from sagemaker_custom.cli.output import json_option, print_document, print_pairs, warn
+from sagemaker_custom.plain_text import plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -65,7 +66,7 @@ def plan(image: ImageOptions, digest: bool, delta: bool, dockerfile: bool, as_js
         print_pairs(_pairs(planned, parts, base_digest))
         print_pairs(added.pairs if added else ())
         if text:
-            click.echo(text)
+            click.echo(plain(text))
 
 
 def _current_digest(planned: BuildPlan, parts: Parts) -> Digest | None:

@@ -7,7 +7,7 @@ import io
 import json
 import re
 import tarfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -97,16 +97,25 @@ def fetch(registry: RegistryClient, reference: ImageReference, name: str) -> Map
     if layer.size > _LIMIT:
         raise RegistryError(f"{reference} is not an inventory: a layer has {layer.size} bytes")
     gunzip, entries = Gunzip(), TarEntries(partial(_is_document, name))
+    chunks = registry.read_blob(reference, layer.digest, size=layer.size)
     found = [
         content
-        for chunk in registry.read_blob(reference, layer.digest, size=layer.size)
-        for piece in gunzip.feed(chunk)
+        for piece in _limited((piece for chunk in chunks for piece in gunzip.feed(chunk)), reference)
         for entry, content in entries.feed(piece)
         if _is_document(name, entry)
     ]
     if len(found) != 1:
         raise RegistryError(f"{reference} is not an inventory: it has no {name}.json")
     return document_of(found[0], f"{name}.json of {reference}")
+
+
+def _limited(pieces: Iterable[bytes], reference: ImageReference) -> Iterator[bytes]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > 2 * _LIMIT:
+            raise RegistryError(f"{reference} is not an inventory: a layer unpacks to more than {2 * _LIMIT} bytes")
+        yield piece
 
 
 def document_of(content: bytes, what: str) -> Mapping[str, Any]:
@@ -117,7 +126,7 @@ def document_of(content: bytes, what: str) -> Mapping[str, Any]:
     """
     try:
         document = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RegistryError(f"{what} is not JSON: {error}") from None
     if not isinstance(document, dict):
         raise RegistryError(f"{what} is not a JSON object")

@@ -5,8 +5,6 @@ from __future__ import annotations
 import gzip
 import json
 import logging
-import os
-import tempfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +12,7 @@ from typing import Any
 
 from sagemaker_custom.errors import RegistryError
 from sagemaker_custom.inventories.artifact import document_of, slug
+from sagemaker_custom.partial_files import replacing
 from sagemaker_custom.reference import Digest
 
 logger = logging.getLogger(__name__)
@@ -45,9 +44,8 @@ class DiskCache:
         path = self._path(base, python, name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
+            with replacing(path) as file:
                 file.write(gzip.compress(json.dumps(document).encode(), compresslevel=1, mtime=0))
-            os.replace(file.name, path)  # noqa: PTH105  # the name of a temporary file is a text
         except OSError as error:
             logger.warning("the inventory of %s is not kept on disk: %s", base, error)
 

@@ -18,6 +18,11 @@ _WHITEOUT = ".wh."
 _OPAQUE = ".wh..wh..opq"
 _MOST_ENTRIES = 300_000
 """Links and files that are kept of one layer; the largest images have some ten thousand."""
+_MOST_KEPT_BYTES = 256 * 1024 * 1024
+"""Of their content, packed, and of where links lead; the largest images have some ten million."""
+_MOST_TIMES = 200
+_ALWAYS_UNPACKED_BYTES = 1024**3
+"""Below it a layer may have any proportion: gzip itself gets to 1000, for files of nothing but zeros."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +101,7 @@ class LayerScanner:
         self._emptied: list[str] = []
         self._folders = array("q")
         self._others = array("q")
+        self._packed_bytes = self._unpacked_bytes = self._kept_bytes = 0
 
     def feed(self, chunk: bytes) -> None:
         """Read on.
@@ -103,7 +109,14 @@ class LayerScanner:
         Raises:
             RegistryError: This is not a layer.
         """
+        self._packed_bytes += len(chunk)
         for piece in self._gunzip.feed(chunk):
+            self._unpacked_bytes += len(piece)
+            if self._unpacked_bytes > _ALWAYS_UNPACKED_BYTES + _MOST_TIMES * self._packed_bytes:
+                raise RegistryError(
+                    f"a layer has more than {_MOST_TIMES} times its size unpacked",
+                    hint="it is made to exhaust whoever reads it: take another base image",
+                )
             for entry, content in self._entries.feed(piece):
                 self._add(entry, content)
 
@@ -139,8 +152,11 @@ class LayerScanner:
         found = self._found(entry, path, content)
         if found is not None:
             self._kept[path] = found
-            if len(self._kept) > _MOST_ENTRIES:
-                raise RegistryError(f"a layer has more than {_MOST_ENTRIES} links and packages")
+            self._kept_bytes += len(found.packed) if isinstance(found, KeptFile) else len(found.target)
+            if len(self._kept) > _MOST_ENTRIES or self._kept_bytes > _MOST_KEPT_BYTES:
+                raise RegistryError(
+                    f"a layer has more than {_MOST_ENTRIES} links and packages, or {_MOST_KEPT_BYTES} bytes of them"
+                )
 
     def _found(self, entry: TarEntry, path: str, content: bytes) -> Kept | None:
         if entry.kind == "symlink":

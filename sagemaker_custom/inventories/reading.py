@@ -27,13 +27,21 @@ class LayerReader:
         registry: Reads layers.
         progress: Shows one bar for all bytes that are read.
         workers: How many layers are read at a time.
+        passed: Facts of layers that pass by, shared with other readers where one mirrors what another asks for.
     """
 
-    def __init__(self, registry: RegistryClient, progress: Progress, workers: int = _WORKERS) -> None:
+    def __init__(
+        self,
+        registry: RegistryClient,
+        progress: Progress,
+        workers: int = _WORKERS,
+        *,
+        passed: dict[Digest, LayerFacts] | None = None,
+    ) -> None:
         self._registry = registry
         self._progress = progress
         self._workers = workers
-        self._facts: dict[Digest, LayerFacts] = {}
+        self._passed = {} if passed is None else passed
 
     def watch(self, blob: oci.Descriptor, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Pass the chunks of a blob on unchanged, and read along where it is a layer.
@@ -50,18 +58,20 @@ class LayerReader:
             self._finish(scanner, blob)
 
     def facts(self, reference: ImageReference, layers: Sequence[oci.Descriptor]) -> tuple[LayerFacts, ...]:
-        """Return the facts of layers in their order, and forget those that passed by.
+        """Return the facts of layers in their order, and forget those of them that passed by.
 
         Raises:
             RegistryError: One cannot be read, or is not a layer.
         """
-        unknown = {layer.digest: layer for layer in layers if layer.digest not in self._facts}
+        passed = dict(self._passed)
+        facts = {layer.digest: passed[layer.digest] for layer in layers if layer.digest in passed}
+        unknown = {layer.digest: layer for layer in layers if layer.digest not in facts}
         if unknown:
             largest_first = sorted(unknown.values(), key=lambda layer: -layer.size)
-            _Reading(reference, self._registry, self._facts).run(largest_first, self._progress, self._workers)
-        found = tuple(self._facts[layer.digest] for layer in layers)
-        self._facts = {}
-        return found
+            _Reading(reference, self._registry, facts).run(largest_first, self._progress, self._workers)
+        for layer in layers:
+            self._passed.pop(layer.digest, None)
+        return tuple(facts[layer.digest] for layer in layers)
 
     def _is_fed(self, scanner: LayerScanner, blob: oci.Descriptor, chunk: bytes) -> bool:
         try:
@@ -73,7 +83,7 @@ class LayerReader:
 
     def _finish(self, scanner: LayerScanner, blob: oci.Descriptor) -> None:
         try:
-            self._facts[blob.digest] = scanner.finish()
+            self._passed[blob.digest] = scanner.finish()
         except RegistryError as error:
             logger.info("%s could not be read on its way: %s", blob.digest, error)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
@@ -13,6 +14,7 @@ from sagemaker_custom.errors import BaseImageError, RegistryError, SageMakerCust
 from sagemaker_custom.inventories.artifact import fetch, publish, tag_of
 from sagemaker_custom.inventories.combined import combine
 from sagemaker_custom.inventories.disk_cache import DiskCache
+from sagemaker_custom.inventories.layer_scan import LayerFacts
 from sagemaker_custom.inventories.reading import LayerReader
 from sagemaker_custom.inventory import (
     Inventory,
@@ -50,12 +52,23 @@ class Inventories:
         registry: Reads images, and writes inventories beside them.
         cache_dir: Folder for what was found out.
         progress: Told when layers have to be read.
+        passed: What other inventories of this process know of layers that pass by, and these share.
+        turn: Held while the layers of a base are read; it is asked whether another one has read them meanwhile.
     """
 
-    def __init__(self, registry: RegistryClient, cache_dir: Path, progress: Progress) -> None:
+    def __init__(
+        self,
+        registry: RegistryClient,
+        cache_dir: Path,
+        progress: Progress,
+        *,
+        passed: dict[Digest, LayerFacts] | None = None,
+        turn: Callable[[ImageReference, Callable[[], bool]], AbstractContextManager[object]] = lambda *_: nullcontext(),
+    ) -> None:
         self._registry = registry
         self._disk = DiskCache(cache_dir / "inventories")
-        self._layers = LayerReader(registry, progress)
+        self._layers = LayerReader(registry, progress, passed=passed)
+        self._turn = turn
 
     def watch(self, blob: oci.Descriptor, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Read a layer while it is mirrored, to hand to ``mirror_image(watch=…)``; :meth:`of` then knows it."""
@@ -147,6 +160,19 @@ class Inventories:
         return None if document is None else _readable(document, read)
 
     def _scanned(self, base: _Base) -> tuple[Inventory, Records]:
+        def is_known() -> bool:
+            return self._read_before(base) is not None
+
+        with self._turn(base.reference, is_known):
+            return self._read_before(base) or self._read(base)
+
+    def _read_before(self, base: _Base) -> tuple[Inventory, Records] | None:
+        inventory = self._kept(base.digest, base.python, base.platform)
+        document = self._disk.read(base.digest, base.python, "records")
+        records = _readable(document, read_records) if document is not None else None
+        return (inventory, records) if inventory and records else None
+
+    def _read(self, base: _Base) -> tuple[Inventory, Records]:
         config = self._config(base)
         # Tells of layers that are not gzip, which nobody could append to.
         oci.to_docker_schema2(base.manifest)

@@ -8,6 +8,12 @@ from typing import Literal, NamedTuple, TypeAlias
 from sagemaker_custom.errors import RegistryError
 
 _BLOCK = 512
+_MOST_DIGITS = 20
+"""Of a number; Python does not read thousands of them."""
+_PAX_KEYS = frozenset(
+    [b"path", b"linkpath", b"size", *(b"GNU.sparse." + name for name in (b"name", b"major", b"map", b"numblocks"))]
+)
+"""What is looked at. Nothing else is kept: global headers hold for the rest of the archive, however many there are."""
 _ZEROS = bytes(_BLOCK)
 _CHECKSUM = slice(148, 156)
 _SPECIAL_LIMIT = 1024 * 1024
@@ -160,8 +166,8 @@ def _size(block: bytes, named: dict[str, str]) -> int:
     said = named.get("size")
     if said is None:
         return _number(block[124:136])
-    if not (said.isascii() and said.isdigit()):
-        raise RegistryError(f"this is not a tar file: an entry has the size {said!r}")
+    if not (said.isascii() and said.isdigit() and len(said) <= _MOST_DIGITS):
+        raise RegistryError(f"this is not a tar file: an entry has the size {said[:_MOST_DIGITS]!r}")
     return int(said)
 
 
@@ -179,10 +185,11 @@ def _text(field: bytes) -> str:
 def _number(field: bytes) -> int:
     if field[0] & 0x80:  # GNU: binary, for what has more than eleven octal digits
         return int.from_bytes(bytes([field[0] & 0x7F]) + field[1:], "big")
-    try:
-        return int(field.strip(b" \0") or b"0", 8)
-    except ValueError:
-        raise RegistryError("this is not a tar file: a number in a header cannot be read") from None
+    digits = field.strip(b" \0") or b"0"
+    # int() also takes signs: with a negative size the reader would go backwards, for ever.
+    if not digits.isdigit() or b"8" in digits or b"9" in digits:
+        raise RegistryError("this is not a tar file: a number in a header cannot be read")
+    return int(digits, 8)
 
 
 def _padded(size: int) -> int:
@@ -193,9 +200,10 @@ def _pax(content: bytes) -> dict[str, str]:
     found: dict[str, str] = {}
     while content:
         length, space, _ = content.partition(b" ")
-        if not (space and length.isdigit() and 5 <= int(length) <= len(content)):
+        if not (space and length.isdigit() and len(length) <= _MOST_DIGITS and 5 <= int(length) <= len(content)):
             break
         key, _, value = content[len(length) + 1 : int(length) - 1].partition(b"=")
-        found[_text(key)] = value.decode(errors="surrogateescape")
+        if key in _PAX_KEYS:
+            found[_text(key)] = value.decode(errors="surrogateescape")
         content = content[int(length) :]
     return found

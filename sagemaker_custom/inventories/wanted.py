@@ -13,9 +13,9 @@ CONTENT_LIMIT = 32 * 1024 * 1024
 """Bytes; the C library and the longest lists of files have 2 to 3 million."""
 _LIBC_RELEASE = re.compile(rb"GNU C Library .{0,200}?(?:release )?version (\d+\.\d+)", re.DOTALL)
 _PATCHLEVEL = re.compile(rb'#define\s+PY_VERSION\s+"(\d+\.\d+\.\d+)')
-_DEBIAN_PYTHON = re.compile(
-    rb"^Package: python(3\.\d+)-minimal\n(?:[^\n]+\n)*?Version: (?:\d+:)?(\d+\.\d+\.\d+)", re.MULTILINE
-)
+_DEBIAN_PYTHON = re.compile(rb"Package: python3\.\d+-minimal\n")
+_DEBIAN_VERSION = re.compile(rb"^Version: (?:\d+:)?(\d+\.\d+\.\d+)", re.MULTILINE)
+_LONGEST_LINE = 8192
 
 
 def _headers(content: bytes) -> bytes:
@@ -24,8 +24,12 @@ def _headers(content: bytes) -> bytes:
 
 def _listed(content: bytes) -> bytes:
     lines = content.decode(errors="surrogateescape").splitlines()
-    paths = (row[0] for row in csv.reader(lines) if row and row[0])
-    return "\n".join(paths).encode(errors="surrogateescape")
+    # A longer line than csv reads is the path of no file.
+    paths = (row[0] for row in csv.reader(line for line in lines if len(line) <= _LONGEST_LINE) if row and row[0])
+    try:
+        return "\n".join(paths).encode(errors="surrogateescape")
+    except csv.Error:
+        return b""
 
 
 def _libc_version(content: bytes) -> bytes:
@@ -39,7 +43,9 @@ def _python_version(content: bytes) -> bytes:
 
 
 def _debian_pythons(content: bytes) -> bytes:
-    return b"\n".join(match[2] for match in _DEBIAN_PYTHON.finditer(content))
+    # Paragraph by paragraph: one expression for all would take the square of the file's length.
+    paragraphs = (text for text in content.split(b"\n\n") if _DEBIAN_PYTHON.match(text.lstrip(b"\n")))
+    return b"\n".join(match[1] for text in paragraphs if (match := _DEBIAN_VERSION.search(text)))
 
 
 def _nothing(content: bytes) -> bytes:

@@ -156,11 +156,13 @@ def _basic(credentials: RegistryCredentials) -> str:
 
 def _check_realm(access: Access, challenge: Challenge) -> None:
     try:
-        scheme, netloc = urlsplit(challenge.realm)[:2]
+        realm, origin = urlsplit(challenge.realm), urlsplit(access.origin)
+        # A registry that is itself without TLS has no more to lose, to its own host.
+        is_as_open = realm.scheme == origin.scheme == "http" and realm.hostname == origin.hostname
+        is_safe = bool(realm.hostname) and (realm.scheme == "https" or is_as_open)
     except ValueError:
-        scheme = netloc = ""
-    # A registry that is itself without TLS has no more to lose.
-    if not netloc or (scheme != "https" and not (scheme == "http" and access.origin.startswith("http://"))):
+        is_safe = False
+    if not is_safe:
         raise RegistryError(
             f"{access.origin} sends to {challenge.realm!r} for a token",
             hint="credentials are only sent by https; check the configuration of the registry",

@@ -107,7 +107,7 @@ class RegistryClient:
             RegistryError: Any other answer: nothing is known about the image then.
         """
         call = self._call(answers.LOOK_UP, reference)
-        return self._retries.run(lambda: self._find(call))
+        return self._retries.run_verified(lambda: self._find(call))
 
     def manifest(self, reference: ImageReference) -> Manifest | None:
         """Return a manifest or index; ``None`` when it is absent.
@@ -117,7 +117,7 @@ class RegistryClient:
             RegistryError: Any other answer.
         """
         call = self._call(answers.LOOK_UP, reference)
-        return self._retries.run(lambda: self._manifest(call))
+        return self._retries.run_verified(lambda: self._manifest(call))
 
     def image_config(self, reference: ImageReference, *, architecture: str = "amd64") -> Mapping[str, Any] | None:
         """Return the config of an image for Linux; ``None`` when the image is absent.
@@ -161,7 +161,7 @@ class RegistryClient:
         if reference.digest not in {None, manifest.digest}:
             raise DigestMismatchError(f"{call.operation}: the manifest has the digest {manifest.digest}")
         try:
-            return self._retries.run(lambda: self._put_manifest(call, manifest))
+            return self._retries.run_verified(lambda: self._put_manifest(call, manifest))
         except TagConflictError:
             # Ours, when the answer to an earlier attempt was lost.
             if reference.tag and self.find(reference.with_tag(reference.tag)) == manifest.digest:
@@ -335,7 +335,7 @@ class RegistryClient:
                 return None
             media_type = response.headers.get("Content-Type", "").partition(";")[0].strip()
             manifest = Manifest(media_type=media_type, content=response.read(oci.MANIFEST_LIMIT))
-        if reference.digest not in {None, manifest.digest}:
+        if {reference.digest, answers.announced_digest(response)} - {None, manifest.digest}:
             raise DigestMismatchError(
                 f"{call.operation}: the registry sent a manifest with the digest {manifest.digest}",
                 hint="a proxy or the registry's storage damages content",

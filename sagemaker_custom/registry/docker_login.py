@@ -18,11 +18,15 @@ def docker_login(host: str) -> RegistryCredentials | None:
     except errors.DockerException as error:
         logger.warning("docker's stored credentials for %s cannot be read: %s", host, error)
         return None
+    except (AttributeError, TypeError, ValueError, RecursionError) as error:
+        # The SDK stumbles over a file of another shape; its words might quote what is in it.
+        logger.warning("docker's stored credentials for %s cannot be read: %s", host, type(error).__name__)
+        return None
     if not stored:
         return None
     if stored.get("IdentityToken"):
-        return RegistryCredentials(username="<token>", password=stored["IdentityToken"])
-    return RegistryCredentials(username=stored.get("Username", ""), password=stored.get("Password", ""))
+        return RegistryCredentials(username="<token>", password=str(stored["IdentityToken"]))
+    return RegistryCredentials(username=stored.get("Username") or "", password=stored.get("Password") or "")
 
 
 def as_docker_names_it(reference: ImageReference) -> ImageReference:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import TypeVar
 
-from sagemaker_custom.errors import RegistryUnavailableError
+from sagemaker_custom.errors import DigestMismatchError, RegistryUnavailableError
 
 logger = logging.getLogger(__name__)
 
@@ -15,6 +15,8 @@ _FIRST_DELAY_S = 0.5
 _LONGEST_DELAY_S = 30.0
 # A registry that wants more than this is better reported than waited for.
 _LONGEST_RETRY_AFTER_S = 120.0
+# What is damaged again and again is damaged where it is stored.
+_DAMAGED_TRIES = 3
 # How late, at most, work that waits learns that it was called off.
 _SLICE_S = 0.2
 
@@ -80,6 +82,20 @@ class Retries:
                     times = f" (tried {number} times)" if number > 1 else ""
                     raise RegistryUnavailableError(f"{error.message}{times}", hint=error.hint) from error
                 self.pause(number, error)
+
+    def run_verified(self, attempt: Callable[[], _T]) -> _T:
+        """Call ``attempt`` as :meth:`run` does, and again where what came, or what was stored, was damaged on its way.
+
+        Raises:
+            DigestMismatchError: It stays damaged.
+            RegistryUnavailableError: The last attempt failed as well.
+        """
+        for _ in range(_DAMAGED_TRIES - 1):
+            try:
+                return self.run(attempt)
+            except DigestMismatchError as error:
+                logger.info("%s; trying again", error.message)
+        return self.run(attempt)
 
     def pause(self, number: int, error: RegistryUnavailableError) -> None:
         """Wait after failure ``number``, counted from 1: what the registry asked for, else ever longer."""

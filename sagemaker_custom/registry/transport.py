@@ -24,6 +24,9 @@ CHUNK_SIZE = 256 * 1024
 """Bytes that are in memory at a time while a blob streams."""
 
 
+_MOST_DIGITS = 18
+"""Of a size in bytes: more are no size, and Python does not read thousands of them."""
+
 _POOL_SIZE = 32
 """Idle connections that are kept for a host: whoever mirrors has two for each blob that is on its way."""
 
@@ -95,7 +98,8 @@ class HttpResponse:
     def length(self) -> int | None:
         """Bytes that the body has by its header; ``None`` where it is unknown or there is no body."""
         text = self.headers.get("Content-Length", "")
-        return int(text) if text.isdecimal() and self.request.method != "HEAD" else None
+        is_number = text.isdecimal() and len(text) <= _MOST_DIGITS
+        return int(text) if is_number and self.request.method != "HEAD" else None
 
     def iter_bytes(self) -> Iterator[bytes]:
         """Yield the body.
@@ -223,7 +227,8 @@ class RequestsTransport:
             ) from None
         except (requests.exceptions.ConnectionError, requests.exceptions.ChunkedEncodingError) as error:
             raise _lost(error, request) from None
-        except OSError as error:
+        except (OSError, ValueError) as error:
+            # urllib3's own error for a host that is none, which requests lets out, is a ValueError.
             raise RegistryError(f"{request.where} cannot be asked: {type(error).__name__}") from None
 
 

@@ -17,7 +17,7 @@ from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.requirements import read_extras_document
 from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.settings import Settings
-from sagemaker_custom.spec import Extra
+from sagemaker_custom.spec import Extra, normalise_replace
 from sagemaker_custom.wiring import Parts
 
 ATTACHED_IMAGE = "attached_image"
@@ -133,7 +133,14 @@ def extras_of(uri: str, session: Any, settings: Settings | None) -> tuple[tuple[
             hint="make an estimator with the same extras, and a model with the job's model_data",
         )
     replaces = tuple(found.labels.get(REPLACE_LABEL, "").split())
-    return read_extras_document(json.loads(found.labels[EXTRAS_LABEL])), replaces
+    try:
+        extras = json.loads(found.labels[EXTRAS_LABEL])
+    except (ValueError, RecursionError) as error:
+        raise UsageError(
+            f"what the image {uri} says it was extended by is not JSON: {error}",
+            hint="make an estimator with the same extras, and a model with the job's model_data",
+        ) from error
+    return read_extras_document(extras), normalise_replace(replaces)
 
 
 def is_still_made(uri: str, planned: str) -> bool:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +14,12 @@ from packaging.utils import canonicalize_name
 from packaging.version import InvalidVersion, Version
 
 from sagemaker_custom.inventory import InstalledPackage, Inventory
+from sagemaker_custom.partial_files import unfinished_folder
 from sagemaker_custom.wheels.target import marker_environment
 
 # The time of the entries, so that the same base gives the same bytes and uv's cache recognises them.
 _TIME = (1980, 1, 1, 0, 0, 0)
+_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?")
 _EXTRA = re.compile(r"\bextra\b")
 
 
@@ -68,6 +68,9 @@ def write_base_metadata(
 
 def _installed(inventory: Inventory) -> Iterator[tuple[str, tuple[InstalledPackage, Version]]]:
     for package in inventory.packages:
+        # A name becomes that of a file, and a base may say anything.
+        if not _NAME.fullmatch(package.name):
+            continue
         try:
             yield package.normalised_name, (package, Version(package.version))
         except InvalidVersion:
@@ -83,8 +86,8 @@ def _kept(
 ) -> Iterator[Requirement]:
     for text in package.requires:
         try:
-            requirement = Requirement(text)
-        except InvalidRequirement:
+            requirement = Requirement(text if text.isprintable() else "")
+        except (InvalidRequirement, RecursionError):
             continue
         # A URL would have to be named by the user as well.
         requirement.url = None
@@ -107,7 +110,7 @@ def _holds(
 
 def _metadata(package: InstalledPackage, version: Version, requires: Sequence[Requirement]) -> str:
     lines = ["Metadata-Version: 2.1", f"Name: {package.name}", f"Version: {version}"]
-    lines += [f"Provides-Extra: {extra}" for extra in package.provides_extra]
+    lines += [f"Provides-Extra: {extra}" for extra in package.provides_extra if _NAME.fullmatch(extra)]
     lines += [f"Requires-Dist: {requirement}" for requirement in requires]
     return "\n".join(lines) + "\n"
 
@@ -118,15 +121,14 @@ def _folder(root: Path, texts: Mapping[str, str]) -> Path:
     if folder.is_dir():
         return folder
     root.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f"{key}.", dir=root))
-    try:
+    with unfinished_folder(root) as made:
         for filename, text in texts.items():
             _write(made / filename, text)
-        made.replace(folder)
-    except OSError:
-        shutil.rmtree(made, ignore_errors=True)
-        if not folder.is_dir():  # otherwise another process was faster
-            raise
+        try:
+            made.replace(folder)
+        except OSError:
+            if not folder.is_dir():  # otherwise another process was faster
+                raise
     return folder
 
 

@@ -11,7 +11,6 @@ import json
 import posixpath
 import stat
 import zipfile
-import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,6 +25,7 @@ from installer.utils import Scheme
 from packaging.utils import canonicalize_name
 
 from sagemaker_custom.errors import BuildError
+from sagemaker_custom.wheels.archive import MALFORMED, open_wheel
 from sagemaker_custom.wheels.layout import Layout
 from sagemaker_custom.wheels.store import FetchedWheel
 
@@ -37,19 +37,10 @@ _SHEBANG_TO_REPLACE = b"#!python"
 # PEP 627 wants the tool's own name here; pip, uv and conda uninstall by RECORD, whatever it is.
 _INSTALLER = b"sagemaker-custom\n"
 # What the libraries let out when a wheel is malformed.
-_MALFORMED = (
-    AssertionError,
-    EOFError,
-    InstallerError,
-    InvalidRecordEntry,
-    KeyError,
-    OSError,
-    RuntimeError,
-    ValueError,
-    configparser.Error,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+_MALFORMED = (*MALFORMED, AssertionError, InstallerError, InvalidRecordEntry, configparser.Error, csv.Error)
+_MOST_SCRIPT_BYTES = 64 * 1024**2
+_PARTS_OF_DATA = 3
+"""Of the name of a file in a scheme, at least: ``demo-1.0.data/scripts/run``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -100,7 +91,7 @@ def read_contents(
         BuildError: The wheel cannot be installed.
     """
     try:
-        with zipfile.ZipFile(fetched.path) as archive:
+        with open_wheel(fetched.path) as archive:
             destination = _Plan(_Source(archive), layout)
             install(destination.source, destination, {"INSTALLER": _INSTALLER})
             return destination.contents(fetched, _marks(fetched, requested, direct))
@@ -165,6 +156,10 @@ class _Source(WheelFile):
         for info in self.archive.infolist():
             if info.is_dir() or "__pycache__" in info.filename.split("/")[:-1]:
                 continue
+            # The library stumbles over a file in the place of a scheme, and looks for ever for that of the others.
+            parts = info.filename.split("/")
+            if (parts[0] == self.data_dir and len(parts) < _PARTS_OF_DATA) or {"", ".", ".."} & set(parts):
+                raise ValueError(f"it has a file {info.filename!r}, which cannot stand in an image")
             record = records.get(info.filename, (info.filename, "", ""))
             mode = info.external_attr >> 16
             yield record, _Member(info, record), stat.S_ISREG(mode) and bool(mode & 0o111)
@@ -224,7 +219,7 @@ class _Plan(WheelDestination):
         )
 
     def _from_wheel(self, place: str, member: _Member, *, scheme: str, executable: bool) -> File:
-        if scheme == "scripts":
+        if scheme == "scripts" and member.info.file_size <= _MOST_SCRIPT_BYTES:
             with self.source.archive.open(member.info) as stream:
                 if stream.read(len(_SHEBANG_TO_REPLACE)) == _SHEBANG_TO_REPLACE:
                     stream.readline()

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
 
 from sagemaker_custom.compression import gzip_chunks
 from sagemaker_custom.errors import UsageError
+from sagemaker_custom.partial_files import replacing
 from sagemaker_custom.progress import Task
 from sagemaker_custom.reference import Digest, parse_digest
 
@@ -94,19 +92,6 @@ class KeptLayer:
 
     def _layer(self, digest: Digest, diff_id: Digest, size: int) -> LayerBlob:
         return LayerBlob(digest=digest, diff_id=diff_id, size=size, path=self._blob, created_by=self._created_by)
-
-
-@contextmanager
-def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Yield a new file, which takes the place of ``path`` at the end, or vanishes after an error."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".partial-", delete=False) as file:
-        try:
-            yield cast("BinaryIO", file)
-            file.close()
-            Path(file.name).replace(path)
-        except BaseException:
-            Path(file.name).unlink(missing_ok=True)
-            raise
 
 
 def digest_of_file(path: Path) -> Digest:

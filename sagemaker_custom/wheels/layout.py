@@ -11,6 +11,9 @@ from sagemaker_custom.inventory import Inventory
 
 # The kernel cuts the first line of a script off after so many bytes (BINPRM_BUF_SIZE of Linux before 5.1).
 _LONGEST_SHEBANG = 127
+# What file systems of Linux take; an image with a longer name could be pushed, and never be pulled.
+_LONGEST_NAME = 255
+_LONGEST_PATH = 2048
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,10 +57,15 @@ class Layout:
             scheme, self.site_packages
         )
         parts = path.split("/")
-        # A layer's file ".wh.x" deletes x, and "\0" would end a name early.
-        if {"", ".", ".."} & set(parts) or "\0" in path or any(part.startswith(".wh.") for part in parts):
+        # A layer's file ".wh.x" deletes x; backslashes, drives and what cannot be printed are no names of Linux's.
+        is_strange = "\\" in path or parts[0][1:2] == ":" or not path.isprintable()
+        is_long = len(path.encode(errors="replace")) > _LONGEST_PATH or any(
+            len(part.encode(errors="replace")) > _LONGEST_NAME for part in parts
+        )
+        is_bad = {"", ".", ".."} & set(parts) or any(part.startswith(".wh.") for part in parts)
+        if is_bad or is_strange or is_long:
             raise BuildError(
-                f"the wheel of {distribution} has a file {path!r}, which cannot stand in an image",
+                f"the wheel of {distribution} has a file {path[:_LONGEST_NAME]!r}, which cannot stand in an image",
                 hint="the wheel is malformed or harmful: do not install it, and tell its authors",
             )
         return posixpath.join(root, path)

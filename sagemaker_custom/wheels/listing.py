@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from sagemaker_custom.errors import DigestMismatchError
-from sagemaker_custom.wheels.kept import LayerBlob, digest_of_file, replacing
+from sagemaker_custom.partial_files import replacing
+from sagemaker_custom.wheels.kept import LayerBlob, digest_of_file
 from sagemaker_custom.wheels.tar_layer import Listing, is_record
 
 _CHUNK_BYTES = 1 << 20

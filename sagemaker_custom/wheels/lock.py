@@ -93,7 +93,7 @@ def read_lock(text: str) -> Lock:
 def _document(text: str) -> dict[str, Any]:
     try:
         document = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"the lock is not JSON: {error}", hint=_HINT) from None
     if not isinstance(document, dict):
         raise UsageError("the lock is not a JSON object", hint=_HINT)

@@ -91,6 +91,8 @@ def _read(path: Path) -> configparser.RawConfigParser | None:
         text = path.read_text(encoding="utf-8")
     except OSError:
         return None
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"pip's configuration {str(path)!r} is not UTF-8", hint="save it as UTF-8") from error
     try:
         parser.read_string(text, str(path))
     except configparser.Error as error:

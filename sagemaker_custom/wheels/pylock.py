@@ -54,7 +54,7 @@ def read_pylock(text: str) -> tuple[ResolvedPackage, ...]:
     try:
         document = tomllib.loads(text)
         return tuple(_package(entry) for entry in document.get("packages", ()))
-    except (tomllib.TOMLDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
         raise BuildError(
             f"uv's answer cannot be read: {error!r}", hint="install another release of uv, and report this"
         ) from error

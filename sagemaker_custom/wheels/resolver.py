@@ -7,7 +7,6 @@ nothing of the base is looked for on an index or replaced, and versions that no 
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from packaging.version import InvalidVersion, Version
 
 from sagemaker_custom.errors import BuildError, NotAppendableError
 from sagemaker_custom.inventory import Inventory
+from sagemaker_custom.partial_files import TemporaryFolder
 from sagemaker_custom.plan import PipIndexes
 from sagemaker_custom.resolve import PipStep
 from sagemaker_custom.wheels import families
@@ -207,7 +207,7 @@ class DeltaResolver:
         *options: str,
     ) -> UvAnswer:
         # Nobody else may read the folder: constraints may hold credentials.
-        with tempfile.TemporaryDirectory(prefix="sagemaker-custom-") as name:
+        with TemporaryFolder() as name:
             folder = Path(name)
             _write(folder / "requirements.txt", requirements)
             _write(folder / "constraints.txt", constraints)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import posixpath
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,6 +16,7 @@ from packaging.version import InvalidVersion, Version
 
 from sagemaker_custom.errors import VerificationError
 from sagemaker_custom.inventory import Inventory
+from sagemaker_custom.wheels.archive import MALFORMED, open_wheel
 from sagemaker_custom.wheels.kept import LayerBlob
 from sagemaker_custom.wheels.listing import listing_of
 from sagemaker_custom.wheels.lock import Lock
@@ -24,6 +24,7 @@ from sagemaker_custom.wheels.store import FetchedWheel
 from sagemaker_custom.wheels.target import marker_environment, supported_tags
 
 _MOST_SHOWN = 30
+_LONGEST_SHOWN = 100
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,9 +98,16 @@ def check_metadata(inventory: Inventory, lock: Lock, wheels: Sequence[FetchedWhe
 
 
 def _package_of(fetched: FetchedWheel) -> _Package:
-    with zipfile.ZipFile(fetched.path) as archive:
+    with open_wheel(fetched.path) as archive:
         found = [name for name in archive.namelist() if name.count("/") == 1 and name.endswith(".dist-info/METADATA")]
-        raw, _ = parse_email(archive.read(found[0]) if found else b"")
+        try:
+            raw, _ = parse_email(archive.read(found[0]) if found else b"")
+        except MALFORMED as error:
+            raise VerificationError(
+                f"the METADATA of {fetched.wheel.filename} cannot be read: {error}",
+                hint="look whether another version has a sound wheel",
+            ) from error
+    _check_identity(fetched, raw.get("name", ""), raw.get("version", ""))
     return _Package(
         name=fetched.wheel.name,
         version=fetched.wheel.version,
@@ -107,6 +115,22 @@ def _package_of(fetched: FetchedWheel) -> _Package:
         requires_python=raw.get("requires_python"),
         is_new=True,
     )
+
+
+def _check_identity(fetched: FetchedWheel, name: str, version: str) -> None:
+    """Refuse a wheel that is another package than its file name says: everything else goes by that name."""
+    try:
+        is_same = canonicalize_name(name) == canonicalize_name(fetched.wheel.name) and (
+            Version(version) == Version(fetched.wheel.version)
+        )
+    except InvalidVersion:
+        is_same = False
+    if not is_same:
+        raise VerificationError(
+            f"{fetched.wheel.filename} is called {fetched.wheel.name} {fetched.wheel.version}, "
+            f"and says of itself that it is {name[:_LONGEST_SHOWN]!r} {version[:_LONGEST_SHOWN]!r}",
+            hint="the wheel is malformed or harmful: do not install it, and tell its authors",
+        )
 
 
 def _unfit_wheels(inventory: Inventory, wheels: Sequence[FetchedWheel]) -> Iterator[str]:
@@ -162,7 +186,7 @@ def _requirements(package: _Package, extra: str, environment: Mapping[str, str])
     for line in package.requires:
         try:
             requirement = Requirement(line)
-        except InvalidRequirement:
+        except (InvalidRequirement, RecursionError):
             continue  # Old packages of the base have such lines, and pip skips them.
         if requirement.marker is None or requirement.marker.evaluate({**environment, "extra": extra}):
             yield requirement

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,6 +14,7 @@ from threading import Event
 from typing import BinaryIO
 
 from sagemaker_custom.errors import BuildError, DigestMismatchError, DiskFullError
+from sagemaker_custom.partial_files import replacing
 from sagemaker_custom.progress import Progress, Task
 from sagemaker_custom.wheels.download import Download, DownloadInterruptedError
 from sagemaker_custom.wheels.lock import Lock, LockedWheel
@@ -94,13 +94,12 @@ class WheelStore:
                 raise
 
     def _fetch(self, fetched: FetchedWheel, task: Task, stop: Event) -> None:
-        folder = fetched.path.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".", suffix=".part", dir=folder)
         try:
-            with os.fdopen(descriptor, "w+b") as file:
+            # Not beside the wheel, where it would be found again only by who wants the same wheel.
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with replacing(fetched.path, beside=self._folder) as file:
                 self._fill(file, fetched.wheel, task, stop)
-            Path(name).replace(fetched.path)
+                fetched.path.parent.mkdir(exist_ok=True)
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 raise DiskFullError(
@@ -108,8 +107,6 @@ class WheelStore:
                     hint="free some, or put the cache elsewhere: the setting cache_dir",
                 ) from error
             raise
-        finally:
-            Path(name).unlink(missing_ok=True)
 
     def _fill(self, file: BinaryIO, wheel: LockedWheel, task: Task, stop: Event) -> None:
         for attempt in range(self._attempts):
@@ -139,6 +136,11 @@ class WheelStore:
                     raise BuildError(f"the download of {wheel.filename} was called off")
                 file.write(chunk)
                 task.advance(len(chunk))
+                if wheel.size is not None and file.tell() > wheel.size:
+                    raise DigestMismatchError(
+                        f"{wheel.url} has more than {wheel.size} bytes, which the lock says that it has",
+                        hint="the index, or something between, has changed the file: do not install it",
+                    )
 
 
 def _is_there(fetched: FetchedWheel) -> bool:

@@ -12,6 +12,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from sagemaker_custom.errors import BuildError
+from sagemaker_custom.wheels.archive import open_wheel
 from sagemaker_custom.wheels.contents import File, record_hash
 from sagemaker_custom.wheels.store import FetchedWheel
 
@@ -106,7 +107,7 @@ def _file_blocks(parts: Iterable[Part], parents: _Parents, listing: Listing) -> 
     written: set[str] = set()
     for part in parts:
         with ExitStack() as stack:
-            archive = stack.enter_context(zipfile.ZipFile(part.fetched.path))
+            archive = stack.enter_context(open_wheel(part.fetched.path))
             for file in part.files:
                 # Two wheels may have the same file, with the same content.
                 if file.path in written:

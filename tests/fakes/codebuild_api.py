@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 import boto3
+import yaml
 from botocore.awsrequest import AWSResponse
 
 ACCOUNT = "123456789012"
@@ -71,6 +72,38 @@ class Build:
         }
 
 
+@dataclass
+class Batch:
+    """Builds that are begun when the batch is looked at for the second time."""
+
+    id: str
+    request: dict
+    region: str
+    entries: list[dict]
+    builds: dict[str, Build] = field(default_factory=dict)
+    status: str = "IN_PROGRESS"
+    context: str = ""
+
+    @property
+    def document(self) -> dict:
+        groups = [
+            {
+                "identifier": entry["identifier"],
+                "ignoreFailure": entry["ignore-failure"],
+                **({"currentBuildSummary": {"arn": build.arn, "buildStatus": build.now.status}} if build else {}),
+            }
+            for entry in self.entries
+            for build in [self.builds.get(entry["identifier"])]
+        ]
+        return {
+            "id": self.id,
+            "arn": f"arn:aws:codebuild:{self.region}:{ACCOUNT}:build-batch/{self.id}",
+            "buildBatchStatus": self.status,
+            "phases": [{"phaseType": "DOWNLOAD_BATCHSPEC", "contexts": [{"message": self.context}]}],
+            "buildGroups": groups,
+        }
+
+
 class CodeBuildApi:
     """Answers for one account in all regions.
 
@@ -86,6 +119,9 @@ class CodeBuildApi:
         self.projects: dict[str, dict] = {}
         self.builds: dict[str, Build] = {}
         self.tokens: dict[str, Build] = {}
+        self.batches: dict[str, Batch] = {}
+        self.batch_tokens: dict[str, Batch] = {}
+        self.begins_batches = True
         self.stopped: list[str] = []
         self.calls: Counter[str] = Counter()
         self.failures: dict[str, list[tuple[str, str]]] = {}
@@ -108,6 +144,7 @@ class CodeBuildApi:
     def token_expires(self) -> None:
         """Let five minutes pass."""
         self.tokens.clear()
+        self.batch_tokens.clear()
 
     def _answer(self, request, **kwargs):
         operation = request.headers["X-Amz-Target"].decode().rpartition(".")[2]
@@ -151,7 +188,9 @@ class CodeBuildApi:
     def BatchGetBuilds(self, document, region):  # noqa: N802
         del region
         found = [self.builds[build_id] for build_id in document["ids"] if build_id in self.builds]
-        for build in found if len(document["ids"]) == 1 else []:
+        # Many are looked at to see whether one can be joined, and builds of a batch to see how they go.
+        in_batches = {build.id for batch in self.batches.values() for build in batch.builds.values()}
+        for build in found if len(document["ids"]) == 1 or in_batches.issuperset(document["ids"]) else []:
             build.advance()
         return {"builds": [build.document for build in found]}
 
@@ -165,6 +204,34 @@ class CodeBuildApi:
         self.stopped.append(document["id"])
         return {"build": self.builds[document["id"]].document}
 
+    def StartBuildBatch(self, document, region):  # noqa: N802
+        project = self.projects.get(document["projectName"])
+        if not project or not project.get("buildBatchConfig", {}).get("serviceRole"):
+            raise _RefusalError("InvalidInputException", "Build batch configuration is not set")
+        known = self.batch_tokens.get(document["idempotencyToken"])
+        if known:
+            if known.request != document:
+                raise _RefusalError("InvalidInputException", "Idempotent request parameters do not match")
+            return {"buildBatch": known.document}
+        entries = yaml.safe_load(document["buildspecOverride"])["batch"]["build-list"]
+        batch_id = f"{document['projectName']}:ba7c{len(self.batches):04x}-1111-2222-3333-444444444444"
+        self.batches[batch_id] = Batch(batch_id, document, region, entries)
+        self.batch_tokens[document["idempotencyToken"]] = self.batches[batch_id]
+        return {"buildBatch": self.batches[batch_id].document}
+
+    def BatchGetBuildBatches(self, document, region):  # noqa: N802
+        found = [self.batches[batch_id] for batch_id in document["ids"] if batch_id in self.batches]
+        for batch in found if self.begins_batches else []:
+            for entry in batch.entries:
+                if entry["identifier"] not in batch.builds and batch.status == "IN_PROGRESS":
+                    started = self.StartBuild(_entry_request(batch, entry), region)
+                    batch.builds[entry["identifier"]] = self.builds[started["build"]["id"]]
+        return {"buildBatches": [batch.document for batch in found]}
+
+    def StopBuildBatch(self, document, region):  # noqa: N802
+        self.stopped.append(document["id"])
+        return {"buildBatch": self.batches[document["id"]].document}
+
     def GetLogEvents(self, document, region):  # noqa: N802
         del region
         build = next(item for key, item in self.builds.items() if key.endswith(":" + document["logStreamName"]))
@@ -174,6 +241,22 @@ class CodeBuildApi:
         lines = build.lines[start : start + self.page]
         events = [{"message": f"{line}\n", "timestamp": 1, "ingestionTime": 1} for line in lines]
         return {"events": events, "nextForwardToken": f"f/{start + len(lines)}"}
+
+
+def _entry_request(batch, entry):
+    """What a batch starts a build with: its own request, with what the entry has otherwise."""
+    environment = entry["env"]
+    request = dict(batch.request)
+    request["idempotencyToken"] = f"{batch.id} {entry['identifier']}"
+    request["timeoutInMinutesOverride"] = request.pop("buildTimeoutInMinutesOverride")
+    request["privilegedModeOverride"] = environment.get("privileged-mode", False)
+    document = yaml.safe_load(request["buildspecOverride"])
+    request["buildspecOverride"] = yaml.safe_dump({key: document[key] for key in document if key != "batch"})
+    request["environmentVariablesOverride"] = [
+        *request.get("environmentVariablesOverride", []),
+        *({"name": name, "value": value, "type": "PLAINTEXT"} for name, value in environment["variables"].items()),
+    ]
+    return request
 
 
 class _RefusalError(Exception):

@@ -29,10 +29,12 @@ class FakeEngine:
         self.installed: dict[str, dict[str, str]] = {}
         self.failures: dict[str, BaseException] = {}
         self.media_type = None
+        self.layers: dict[str, tuple[str, ...]] = {}
 
     def add(self, name, **labels):
         """Store an image under a name, as 'docker build' or 'docker pull' would have."""
-        image = EngineImage(id=digest_of(name.encode()), labels=labels, tags=(name,))
+        layers = next((layers for beginning, layers in self.layers.items() if name.startswith(beginning)), ())
+        image = EngineImage(id=digest_of(name.encode()), labels=labels, tags=(name,), layers=layers)
         self.images[image.id] = image
         self.installed[image.id] = {"torch": "2.3.0", "pip": "24.0"}
         return image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import shutil
@@ -20,7 +21,11 @@ from sagemaker_custom.settings import RegistryEndpoint, Settings
 from sagemaker_custom.wiring import Parts
 
 if adapter().endswith("v2"):
+    import sagemaker.utils
     from sagemaker.session import Session
+
+    # It reads botocore's list of all endpoints whenever it asks for the caller's account: half the time of its tests.
+    sagemaker.utils._botocore_resolver = functools.cache(sagemaker.utils._botocore_resolver)
 else:
     from sagemaker.core.helper.session_helper import Session
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import ssl
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,6 +23,11 @@ class PackageIndex:
     folder: Path
     """Its files."""
     port: int
+    address: str = "127.0.0.1"
+    scheme: str = "http"
+    login: tuple[str, str] = LOGIN
+    path: str = ""
+    """What stands before all of its paths."""
     has_login: bool = False
     has_hashes: bool = True
     yanked: set[str] = field(default_factory=set)
@@ -35,20 +41,21 @@ class PackageIndex:
 
     @property
     def host(self):
-        return f"127.0.0.1:{self.port}"
+        return f"{self.address}:{self.port}"
 
     @property
     def url(self):
-        return f"http://{self.host}/simple"
+        return f"{self.scheme}://{self.host}{self.path}/simple"
 
     @property
     def url_with_login(self):
-        return f"http://{quote(LOGIN[0])}:{quote(LOGIN[1], safe='')}@{self.host}/simple"
+        login = f"{quote(self.login[0])}:{quote(self.login[1], safe='')}"
+        return self.url.replace("://", f"://{login}@")
 
     @property
     def links(self):
         """One page of all files."""
-        return f"http://{self.host}/links.html"
+        return f"{self.scheme}://{self.host}/links.html"
 
     def page(self, prefix):
         return "".join(map(self._link, sorted(path for path in self.folder.iterdir() if path.name.startswith(prefix))))
@@ -70,11 +77,11 @@ def _handler(index):  # noqa: C901
 
         def do_GET(self):
             index.asked.append(self.path)
-            login = base64.b64encode(":".join(LOGIN).encode()).decode()
+            login = base64.b64encode(":".join(index.login).encode()).decode()
             if index.has_login and self.headers.get("Authorization") != f"Basic {login}":
                 self._answer(401, b"", {"WWW-Authenticate": 'Basic realm="index"'})
                 return
-            parts = unquote(self.path).strip("/").split("/")
+            parts = unquote(self.path.removeprefix(index.path)).strip("/").split("/")
             if parts[0] == "links.html":
                 self._answer(200, index.page("").encode(), {"Content-Type": "text/html"})
             elif parts[0] == "simple":
@@ -117,11 +124,22 @@ def _handler(index):  # noqa: C901
 
 
 @contextmanager
-def running_index(folder):
-    """Serve the files of ``folder``."""
+def running_index(folder, *, address="127.0.0.1", certificate=None, **options):
+    """Serve the files of ``folder``.
+
+    Args:
+        folder: Of wheels.
+        address: Of this machine.
+        certificate: PEM file with a key, for TLS.
+        options: Fields of :class:`PackageIndex`.
+    """
     folder.mkdir(exist_ok=True)
-    index = PackageIndex(folder=folder, port=0)
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(index))
+    index = PackageIndex(folder=folder, port=0, address=address, scheme="https" if certificate else "http", **options)
+    server = ThreadingHTTPServer((address, 0), _handler(index))
+    if certificate:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
     index.port = server.server_port
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()

@@ -22,6 +22,8 @@ from sagemaker_custom.errors import (
     TagConflictError,
     UsageError,
 )
+from sagemaker_custom.evidence import KINDS, subject_of
+from sagemaker_custom.evidence.artifact import tag_of
 from sagemaker_custom.extended_tags import mirrored_tag
 from sagemaker_custom.plan import WHEELS_LABEL
 from sagemaker_custom.reference import ImageReference
@@ -217,9 +219,10 @@ class TestLock:
         with pytest.raises(UsageError, match="other is asked for, and neither the lock nor the base has it"):
             make(extras=["pip:other"]).build_image(lock=lock)
 
-    def test_docker_cannot_follow_it(self, make, lock):
-        with pytest.raises(UsageError, match="cannot follow a lock"):
-            make(extras=["pip:other"], lock=lock, builder="docker").build_image()
+    def test_docker_cannot_follow_one_with_files_of_a_machine(self, cloud, make, lock):
+        cloud.remove(make().plan_image())
+        with pytest.raises(UsageError, match=r"tiny-1\.0-py3-none-any\.whl from a folder of the machine"):
+            make(lock=lock, builder="docker").build_image()
 
 
 class TestInterruption:
@@ -299,3 +302,37 @@ def test_moved_base_is_brought_under_a_tag_of_its_own(client, make, base):
     tag = mirrored_tag(make().plan_image().base)
     tags = client.tags(replace(pushed, repository="sagemaker-custom-pytorch"))
     assert {tag, f"{tag}-{pushed.digest[7:19]}"} <= set(tags)
+
+
+class TestEvidence:
+    """What is in an image, and how it was built, is beside it in a registry that knows nothing of such documents."""
+
+    @pytest.fixture
+    def built(self, cloud, make, monkeypatch):
+        [endpoint] = cloud.settings.registry_endpoints
+        variables = cloud.environment() | {
+            "SAGEMAKER_CUSTOM_REGISTRY_ENDPOINTS": f"{endpoint.pattern}={endpoint.url}",
+            "SAGEMAKER_CUSTOM_CACHE_DIR": cloud.settings.cache_dir,
+        }
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        return make().build_image()
+
+    def test_build_stores_both_and_the_commands_print_them(self, client, built):
+        digest = client.find(ImageReference.parse(built))
+        tags = client.tags(ImageReference.parse(built))
+        assert {tag for tag in tags if subject_of(tag) == digest} == {tag_of(digest, kind) for kind in KINDS}
+        bill = run_cli("sbom", built)
+        assert (bill.code, bill.err) == (0, "")
+        packages = {item["name"]: item["version"] for item in bill.document["components"] if item["type"] == "library"}
+        assert packages == {"helper": "2.1", "tiny": "1.0", "torch": "2.3.0+cpu", "numpy": "1.26.4"}
+        assert bill.document["metadata"]["timestamp"] == "2026-01-02T03:04:05Z"
+        statement = run_cli("sbom", built, "--provenance").document
+        assert statement["subject"][0]["digest"] == {"sha256": digest.removeprefix("sha256:")}
+        assert "finishedOn" in statement["predicate"]["runDetails"]["metadata"]
+        assert run_cli("sbom", "--store", built).err == f"both are beside {built} already\n"
+
+    def test_they_are_no_images_in_the_list(self, built):
+        listed = [image["reference"] for image in run_cli("images", "--json").document]
+        assert not [reference for reference in listed if subject_of(ImageReference.parse(reference).tag)]
+        assert built in listed

@@ -107,7 +107,9 @@ def upload(aws, path, **changes):
     aws.put_file(arguments.pop("bucket", "bucket"), "code/sourcedir.tar.gz", path, **arguments)
 
 
-@pytest.mark.parametrize("name", [name for name in vars(Aws) if not name.startswith("_") and name != "region"])
+@pytest.mark.parametrize(
+    "name", [name for name in vars(Aws) if inspect.isfunction(getattr(Aws, name)) and name[0] != "_"]
+)
 def test_the_fake_takes_the_same_arguments(name):
     assert inspect.signature(getattr(FakeAws, name)) == inspect.signature(getattr(Aws, name))
 

@@ -9,6 +9,8 @@ from dataclasses import replace
 from datetime import datetime, timezone
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import count
+from pathlib import Path
 
 import boto3
 import moto
@@ -16,16 +18,21 @@ import pytest
 from botocore.awsrequest import AWSResponse
 from click.testing import CliRunner
 from fakes.base_images import CONDA, archive, conda, config_of, layer, package, push_image
+from fakes.codeartifact_api import CodeArtifactApi
 from fakes.codebuild_api import ACCOUNT, SUCCESS, CodeBuildApi
 from fakes.example_plan import BASE, ECR_HOST, FINGERPRINT, example_plan
 from fakes.fake_engine import FakeEngine, FakeRoute
 from fakes.fake_registry import FakeRegistry
 from fakes.tiny_wheels import make_wheel
 
-from sagemaker_custom.aws import Aws, CodeBuild
+from sagemaker_custom.aws import Aws, CodeArtifact, CodeBuild, CodeBuildBatches, Scans
 from sagemaker_custom.aws.conditional import ConditionalObjects
+from sagemaker_custom.aws.image_uses import ImageUses
 from sagemaker_custom.aws.permissions import ACTIONS, DESCRIPTIONS, ROUTES, Place, policy, uses_of
+from sagemaker_custom.aws.stored_images import StoredImages
+from sagemaker_custom.builders import codebuild_job
 from sagemaker_custom.builders.codebuild import CodeBuildBuilder
+from sagemaker_custom.builders.codebuild_batch import BatchGate
 from sagemaker_custom.builders.codebuild_context import BUILDSPEC
 from sagemaker_custom.builders.docker import DockerBuilder
 from sagemaker_custom.builders.endpoints import Endpoints
@@ -33,10 +40,13 @@ from sagemaker_custom.builders.store import RegistryStore
 from sagemaker_custom.building import Workbench
 from sagemaker_custom.cli import cli, iam
 from sagemaker_custom.errors import AwsError
+from sagemaker_custom.evidence import Evidence, RecordingBuilder
+from sagemaker_custom.inventories import Inventories
 from sagemaker_custom.leases import LockKey, OwnTurn, SharedLease
 from sagemaker_custom.mirror import mirror_image
-from sagemaker_custom.plan import FINGERPRINT_LABEL
+from sagemaker_custom.plan import FINGERPRINT_LABEL, CodeArtifactRepository
 from sagemaker_custom.progress import NoProgress
+from sagemaker_custom.pruning import lifecycle_policy
 from sagemaker_custom.reference import ImageReference, RegistryCredentials, digest_of
 from sagemaker_custom.repositories import Repositories
 from sagemaker_custom.settings import Settings
@@ -57,8 +67,25 @@ PLACE = Place(
     leases=f"{LEASES}/team",
     role=ROLE,
     secret="team/index",
+    codeartifact=CodeArtifactRepository(domain="company", repository="packages", region="eu-central-1"),
+    scans=True,
     in_vpc=True,
 )
+PACKAGES = f"arn:aws:codeartifact:eu-central-1:{ACCOUNT}"
+# One of everything that SageMaker lists.
+LISTED = {
+    "Endpoints": [{"EndpointName": "a"}],
+    "InferenceComponents": [{"InferenceComponentName": "a"}],
+    "Models": [{"ModelName": "a"}],
+    "ModelPackageSummaryList": [{"ModelPackageArn": "a"}],
+    "PipelineSummaries": [{"PipelineName": "a"}],
+    "MonitoringScheduleSummaries": [{"MonitoringScheduleName": "a"}],
+    "TrainingJobSummaries": [{"TrainingJobName": "a"}],
+    "ProcessingJobSummaries": [{"ProcessingJobName": "a"}],
+    "HyperParameterTuningJobSummaries": [{"HyperParameterTuningJobName": "a"}],
+    "Images": [{"ImageName": "a"}],
+    "ImageVersions": [{"Version": 1}],
+}
 # What the protocol asks of a registry when a Docker Engine pulls and pushes, which it does itself.
 ENGINE_PULLS = ("HEAD manifests", "GET manifests", "GET blobs")
 ENGINE_PUSHES = ("HEAD blobs", "POST uploads", "PUT uploads", "HEAD manifests", "PUT manifests")
@@ -80,6 +107,12 @@ class Recorder:
         service = model.service_model.service_name
         for arn in arns_of(service, model.name, params):
             self.uses.add((f"{service}.{model.name}", arn))
+        if (service, model.name) == ("codeartifact", "GetAuthorizationToken"):
+            # What AWS asks for by itself for such a token, and what the token is used for.
+            repository = PLACE.codeartifact
+            self.uses.add(("codeartifact.token", "*"))
+            arn = f"{PACKAGES}:repository/{repository.domain}/{repository.repository}"
+            self.uses.add(("codeartifact.download", arn))
         if "serviceRole" in params:
             self.uses.add(("codebuild.serviceRole", params["serviceRole"]))
 
@@ -115,6 +148,9 @@ def arns_of(service, operation, params):
         named = params.get("projectName") or params.get("name") or params.get("id")
         names = [named] if named else [*params.get("names", ()), *params.get("ids", ())]
         return [f"arn:aws:codebuild:{here}:project/{name.partition(':')[0]}" for name in names]
+    if service == "codeartifact":
+        repository = f"{PACKAGES}:repository/{params['domain']}/{params.get('repository')}"
+        return [repository if "repository" in params else f"{PACKAGES}:domain/{params['domain']}"]
     if service == "logs":
         return [f"arn:aws:logs:{here}:log-group:{params['logGroupName']}:log-stream:{params['logStreamName']}"]
     return ["*"]
@@ -137,6 +173,7 @@ class Bench:
         self.record.listen(self.session)
         self.api = CodeBuildApi(self.machine)
         self.api.listen(self.session)
+        CodeArtifactApi("https://packages.example.com/pypi/packages/", "token").listen(self.session)
         self.aws = Aws(self.session)
         self.registry = FakeRegistry()
         self._put_base()
@@ -197,14 +234,19 @@ class Bench:
         for item in self.aws.list_objects("team-catalog", "recipes/"):
             self.aws.read_object("team-catalog", item.key)
         self.registry.put_image(REPOSITORY, "used", labels={FINGERPRINT_LABEL: FINGERPRINT})
-        RegistryStore(self.client).find(self.plan.reference.with_tag("used"))
+        found = RegistryStore(self.client).find(self.plan.reference.with_tag("used"))
+        scans = Scans(self.aws.connection, region=REGION, account=ACCOUNT)
+        assert scans.find(REPOSITORY, found.digest) is None
+        with suppress(AwsError):
+            scans.start(REPOSITORY, found.digest)
 
     def docker(self):
         self.use()
         self.lease()
+        CodeArtifact(self.aws.connection).open(PLACE.codeartifact)
         engine = FakeEngine(self.registry)
         builder = DockerBuilder(engine, choose_route=lambda: FakeRoute(engine), **self.parts())
-        builder.build(self.plan)
+        self.recording(builder).build(self.plan)
         self.record.engine(ENGINE_PULLS, BASE.repository, BASE_HOST_ACCOUNT)
         self.record.engine(ENGINE_PUSHES, REPOSITORY, ACCOUNT)
 
@@ -214,7 +256,6 @@ class Bench:
         bench = Workbench(
             settings=Settings(cache_dir=str(self.folder / "cache"), verify="static"),
             progress=NoProgress(),
-            pip_indexes=self.plan.pip_indexes,
             engine=lambda: FakeEngine(self.registry),
             aws=lambda: self.aws,
             lease_objects=self.lease_objects,
@@ -226,6 +267,7 @@ class Bench:
         # Under a tag that no other route has used.
         plan = replace(self.plan, reference=self.plan.reference.with_tag("appended"))
         bench.builder(plan, "append").build(plan)
+        CodeArtifact(self.aws.connection).open(PLACE.codeartifact)
 
     def lease_objects(self):
         return ConditionalObjects(lambda: self.session, region=REGION)
@@ -251,24 +293,65 @@ class Bench:
         with suppress(KeyboardInterrupt):
             self._codebuild(_ctrl_c)
 
-    def _codebuild(self, sleep):
+    def _codebuild(self, sleep, builds=None):
         builder = CodeBuildBuilder(
             Settings(codebuild_service_role=ROLE),
-            builds=lambda region: CodeBuild(self.aws.connection, region=region),
+            builds=builds or (lambda region: CodeBuild(self.aws.connection, region=region)),
             contexts=self.aws,
             sleep=sleep,
             confirm=lambda question: True,
             **self.parts(),
         )
-        builder.build(self.plan)
+        self.recording(builder).build(self.plan)
+
+    def recording(self, builder):
+        """What a workbench makes of every builder."""
+        inventories = Inventories(self.client, self.folder / "cache", NoProgress())
+        evidence = Evidence(self.client, lambda: inventories)
+        return RecordingBuilder(builder, evidence, clock=self.parts()["clock"], progress=NoProgress())
+
+    def codebuild_batch(self):
+        self.codebuild()
+        self.api.projects["sagemaker-custom"]["buildBatchConfig"] = {"serviceRole": ROLE}
+        gate = BatchGate(
+            builds=lambda region: CodeBuild(self.aws.connection, region=region),
+            batches=lambda region: CodeBuildBatches(self.aws.connection, region=region),
+            monotonic=count(step=10).__next__,
+        )
+        for sleep in (lambda seconds: None, _ctrl_c):
+            # Of an image that no build was left over of.
+            self.api.builds.clear()
+            self.api.token_expires()
+            with suppress(KeyboardInterrupt):
+                self._codebuild(sleep, gate.builds(sleep=lambda seconds: None, confirm=lambda question: True))
 
     def platform_admin(self):
         self.docker()
         self.append()
         self._codebuild(lambda seconds: None)
-        self.codebuild()
+        self.codebuild_batch()
         self.aws.repositories("sagemaker-custom-", region=REGION, account=ACCOUNT)
         self.aws.tags(REPOSITORY, region=REGION, account=ACCOUNT)
+
+    def prune(self):
+        self.aws.account_id()
+        for item in self.aws.list_objects("team-catalog", "recipes/"):
+            self.aws.read_object("team-catalog", item.key)
+        # Before moto is asked, which does not know them all.
+        self.session.events.register("before-call.sagemaker.*", _sagemaker)
+        uses = ImageUses(self.aws.connection, region=REGION, progress=NoProgress())
+        uses.since(datetime(2026, 11, 21, tzinfo=timezone.utc))
+        boto3.client("ecr", region_name=REGION).create_repository(repositoryName=REPOSITORY)
+        self.aws.repositories("sagemaker-custom-", region=REGION, account=ACCOUNT)
+        stored = StoredImages(self.aws.connection, region=REGION, account=ACCOUNT)
+        stored.of(REPOSITORY)
+        stored.remove(REPOSITORY, ["sha256:" + "1" * 64])
+        stored.lifecycle_policy(REPOSITORY)
+        stored.put_lifecycle_policy(REPOSITORY, lifecycle_policy(30))
+
+
+def _sagemaker(model, **kwargs):
+    return AWSResponse("", 200, {}, None), LISTED if model.name.startswith("List") else {}
 
 
 def _deny_some(request, **kwargs):
@@ -297,14 +380,17 @@ def allowed(document, action, arn):
     )
 
 
-@pytest.mark.parametrize("route", ["use", "docker", "append", "codebuild", "platform-admin"])
+@pytest.mark.parametrize(
+    "route", ["use", "docker", "append", "codebuild", "codebuild-batch", "platform-admin", "prune"]
+)
 def test_the_policy_of_a_route_allows_what_it_calls_and_nothing_else(route, tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "testing")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     make_wheel(tmp_path, "tiny", "1.0")
-    with moto.mock_aws():
+    # moto knows no batches, and says so even where another one has answered.
+    with moto.mock_aws(config={"core": {"passthrough": {"services": ["codebuild"]}}}):
         bench = Bench(tmp_path)
         getattr(bench, route.replace("-", "_"))()
     bench.record.registry(bench.registry)
@@ -333,14 +419,18 @@ def test_the_policy_of_a_route_allows_what_it_calls_and_nothing_else(route, tmp_
 def test_the_service_role_may_what_the_buildspec_and_codebuild_do():
     operations = {use.operation for use in uses_of("codebuild-service", PLACE)}
     programs = set(re.findall(r"aws (?:s3 cp|ecr get-login-password)", BUILDSPEC))
+    job = Path(codebuild_job.__file__).read_text()
+    programs |= {f"aws {' '.join(words)}" for words in re.findall(r'"(codeartifact)",\s+"([a-z-]+)"', job)}
     protocol = {f"registry.{operation}" for operation in (*ENGINE_PULLS, *ENGINE_PUSHES)}
-    own = {"build.log", "build.secret", "build.network"}
+    own = {"build.log", "build.secret", "build.network", "codeartifact.token", "codeartifact.download"}
     assert operations == {f"build.{program}" for program in programs} | protocol | own
     assert BUILDSPEC.count("aws ") == 3
     actions = {
         action for statement in policy("codebuild-service", PLACE)["Statement"] for action in statement["Action"]
     }
-    assert not {action for action in actions if action.startswith(("iam:", "codebuild:", "sts:"))}
+    assert {action for action in actions if action.startswith(("iam:", "codebuild:", "sts:"))} == {
+        "sts:GetServiceBearerToken"
+    }
 
 
 def test_every_declared_call_belongs_to_a_route():
@@ -353,6 +443,28 @@ def test_a_secret_and_a_network_are_allowed_only_where_they_are_used():
     document = json.dumps(policy("codebuild-service", Place()))
     assert "secretsmanager" not in document
     assert "ec2:" not in document
+    assert "codeartifact" not in document
+
+
+@pytest.mark.parametrize("route", ["docker", "append", "platform-admin", "codebuild-service"])
+def test_a_bearer_token_is_one_of_codeartifact_alone(route):
+    (statement,) = (
+        statement
+        for statement in policy(route, PLACE)["Statement"]
+        if "sts:GetServiceBearerToken" in statement["Action"]
+    )
+    assert statement["Action"] == ["sts:GetServiceBearerToken"]
+    assert statement["Condition"] == {"StringEquals": {"sts:AWSServiceName": "codeartifact.amazonaws.com"}}
+
+
+def test_codeartifact_is_allowed_where_the_settings_name_it(monkeypatch):
+    monkeypatch.setenv("SAGEMAKER_CUSTOM_CODEARTIFACT", "company/packages")
+    monkeypatch.setenv("SAGEMAKER_CUSTOM_CODEARTIFACT_DOMAIN_OWNER", "111122223333")
+    document = printed("docker", "--region", "cn-north-1", "--account", ACCOUNT)
+    where = "arn:aws-cn:codeartifact:cn-north-1:111122223333"
+    assert f"{where}:domain/company" in document
+    assert f"{where}:repository/company/packages" in document
+    assert "codeartifact" not in printed("use", "--region", "cn-north-1")
 
 
 @pytest.mark.parametrize(("route", "has_leases"), [("use", False), ("docker", True), ("codebuild-service", False)])
@@ -377,7 +489,9 @@ def test_the_command_fills_in_partition_region_and_account(route, region, partit
     arns = {arn for statement in document["Statement"] for arn in statement["Resource"]} - {"*"}
     assert {arn.split(":")[1] for arn in arns} == {partition}
     assert "REGION" not in json.dumps(document)
-    assert any(f"{region}:{ACCOUNT}:repository/sagemaker-custom-*" in arn for arn in arns)
+    # The role of batches starts builds, and no more.
+    kind = "project/sagemaker-custom" if route == "codebuild-batch-service" else "repository/sagemaker-custom-*"
+    assert any(f"{region}:{ACCOUNT}:{kind}" in arn for arn in arns)
 
 
 def test_what_is_not_known_stands_in_capitals():

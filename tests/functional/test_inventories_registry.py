@@ -124,7 +124,7 @@ class TestInPlace:
             subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for _ in range(3)
         ]
         assert [process.communicate(timeout=120) for process in running] == [("['numpy', 'torch']\n", "")] * 3
-        assert not list(Path(tmp_path / "cache").rglob(".new-*"))
+        assert not list(Path(tmp_path / "cache").rglob(".partial-*"))
         assert names(Inventories(client_for(target.url), tmp_path / "new", NoProgress()).of(base, python="python3"))
 
     def test_records_come_from_beside_the_image(self, registries, tmp_path):

@@ -12,11 +12,14 @@ import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
+from urllib.parse import quote
 
 import boto3
 import pytest
 import urllib3
 import yaml
+from fakes.canary import Canary
+from fakes.canary import files_below as canary_files_below
 from moto import mock_aws
 from moto.server import ThreadedMotoServer
 from sagemaker.estimator import Estimator
@@ -123,6 +126,20 @@ class TestTraining:
             assert archive.getnames() == ["weights"]
         assert {path.name for path in root.rglob("*") if path.is_file()} == {"model.tar.gz", "output.tar.gz"}
         assert model.is_relative_to(root)
+
+    def test_credentials_of_indexes_reach_neither_the_container_nor_what_is_left(
+        self, compose, session, root, tmp_path, monkeypatch
+    ):
+        canary = Canary()
+        monkeypatch.setenv(
+            "SAGEMAKER_CUSTOM_PIP_INDEX_URL", f"https://me:{quote(canary.text, safe='')}@a.example/simple"
+        )
+        monkeypatch.setenv("PIP_EXTRA_INDEX_URL", f"https://me:{canary.text}@b.example/simple")
+        (tmp_path / "netrc").write_text(f"machine c.example login me password {canary.text}\n")
+        monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+        estimator(session).fit()
+        told = {"compose file": compose.was_told("compose.yaml").encode()}
+        assert not canary.found_in({**told, **canary_files_below(root)})
 
     def test_with_an_output_path_leaves_nothing_elsewhere(self, compose, session, root, tmp_path):
         estimator(session, output_path=f"file://{tmp_path}/mine").fit()

@@ -167,12 +167,12 @@ class TestLosses:
 class TestConnections:
     def test_a_connection_is_used_for_many_requests(self, transport):
         def respond(handler):
-            handler.answer(200, b"" if handler.command == "HEAD" else b"{}", Docker_Content_Digest=DIGEST)
+            handler.answer(200, b"" if handler.command == "HEAD" else b"{}", Docker_Content_Digest=digest_of(b"{}"))
 
         with serving(respond) as server:
             client = client_of(transport, address(server))
             for _ in range(3):
-                assert client.find(IMAGE) == DIGEST
+                assert client.find(IMAGE) == digest_of(b"{}")
                 client.manifest(IMAGE)
             assert server.connections == 1
 

@@ -31,6 +31,10 @@ if words[:3] == ["s3", "cp", "--only-show-errors"]:
         shutil.copyfileobj(answer, file)
 elif words[:3] == ["ecr", "get-login-password", "--region"] and words[3] == os.environ["TEST_REGION"]:
     print(os.environ["TEST_PASSWORD"])
+elif words[:2] == ["codeartifact", "get-repository-endpoint"] and "packages" in words:
+    print(os.environ["TEST_ENDPOINT"])
+elif words[:2] == ["codeartifact", "get-authorization-token"] and "company" in words:
+    print(os.environ["TEST_TOKEN"])
 else:
     sys.exit(f"aws: {words} is nothing that a build needs")
 '''
@@ -52,6 +56,8 @@ class CodeBuildMachine:
     region: str
     secrets: dict[str, str]
     """Secrets Manager: name to value."""
+    index: tuple[str, str] = ("", "")
+    """CodeArtifact: endpoint and token."""
 
     def __call__(self, request, build_id):
         assert request["privilegedModeOverride"] is True
@@ -81,6 +87,8 @@ class CodeBuildMachine:
             "TEST_S3": self.s3,
             "TEST_PASSWORD": self.password,
             "TEST_REGION": self.region,
+            "TEST_ENDPOINT": self.index[0],
+            "TEST_TOKEN": self.index[1],
         }
         for variable in request["environmentVariablesOverride"]:
             is_secret = variable["type"] == "SECRETS_MANAGER"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import gzip
 import os
 import secrets
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
@@ -18,9 +21,10 @@ from fakes.own_plan import own_plan
 from registry_process import running_registry
 from test_docker_builder import base_id, client, index, open_index  # noqa: F401 - fixtures
 
-from sagemaker_custom.aws import Aws, CodeBuild
+from sagemaker_custom.aws import Aws, CodeBuild, CodeBuildBatches
 from sagemaker_custom.builders.buildkit import docker_commands, find_buildkit
 from sagemaker_custom.builders.codebuild import CodeBuildBuilder
+from sagemaker_custom.builders.codebuild_batch import BatchGate
 from sagemaker_custom.builders.commands import SubprocessRunner
 from sagemaker_custom.builders.endpoints import Endpoints
 from sagemaker_custom.errors import BuildError, VerificationError
@@ -36,7 +40,6 @@ from sagemaker_custom.settings import Settings
 pytestmark = pytest.mark.docker
 
 _LOGIN = RegistryCredentials(username="AWS", password="t0ken-of-ecr")
-_NETRC = "machine {host} login index-user password s3cr%t-word"
 
 
 class Lines(NoProgress):
@@ -56,6 +59,12 @@ class Bench:
     progress: Lines
     client: docker.DockerClient
     settings: Settings
+    gate: BatchGate
+    new_builder: Callable
+    aws: Aws
+
+    def s3(self):
+        return self.aws.connection.client("s3", "us-east-1")
 
     def tags(self, reference):
         return self.registry.tags(replace(reference, tag=None))
@@ -119,22 +128,33 @@ def bench(tmp_path, client, base_id, registry):  # noqa: F811 - fixtures
             transport=transport, credentials=lambda host: _LOGIN, endpoint_for=lambda host: registry.url
         )
         progress = Lines()
-        builder = CodeBuildBuilder(
-            asked,
-            builds=lambda region: CodeBuild(spoken.connection, region=region),
-            contexts=spoken,
-            registry=registry_client,
-            endpoints=Endpoints(endpoint_for=lambda host: registry.url, credentials=lambda host: None),
-            ensure_repository=lambda reference: None,
-            remove_tag=registry_client.remove_tag,
-            log_dir=tmp_path / "logs",
-            version="1.2.3",
-            token=lambda: secrets.token_hex(4),
-            clock=lambda: datetime.now(tz=timezone.utc),
-            sleep=lambda seconds: None,
-            progress=progress,
+
+        def builds(region):
+            return CodeBuild(spoken.connection, region=region)
+
+        def new_builder(builds):
+            return CodeBuildBuilder(
+                asked,
+                builds=builds,
+                contexts=spoken,
+                registry=registry_client,
+                endpoints=Endpoints(endpoint_for=lambda host: registry.url, credentials=lambda host: None),
+                ensure_repository=lambda reference: None,
+                remove_tag=registry_client.remove_tag,
+                log_dir=tmp_path / "logs",
+                version="1.2.3",
+                token=lambda: secrets.token_hex(4),
+                clock=lambda: datetime.now(tz=timezone.utc),
+                sleep=lambda seconds: None,
+                progress=progress,
+            )
+
+        gate = BatchGate(
+            builds=builds, batches=lambda region: CodeBuildBatches(spoken.connection, region=region), quiet_s=2
         )
-        return Bench(builder, registry_client, api, machine, progress, client, asked)
+        return Bench(
+            new_builder(builds), registry_client, api, machine, progress, client, asked, gate, new_builder, spoken
+        )
 
     with SandboxAws() as aws, RequestsTransport() as transport:
         yield make
@@ -168,29 +188,37 @@ def test_the_buildspec_builds_verifies_labels_and_pushes_one_schema2_manifest(be
     assert "sagemaker-custom: verifying: python -c 'import tiny'" in bench.logged()
 
 
-def test_the_credentials_of_an_index_are_in_nothing_that_stays(bench, base, index, client, registry):  # noqa: F811
-    bench = bench(codebuild_ca_bundle=index.ca_bundle, codebuild_index_secret="team/index")
-    bench.machine.secrets["team/index"] = _NETRC.format(host=index.address.partition(":")[0])
-    indexes = PipIndexes(index_url=index.url())
-    plan = example_plan(base=base, fingerprint=secrets.token_hex(32), pip_indexes=indexes)
-
-    bench.builder.build(plan)
-
-    for line in client.api.pull(
-        f"{registry.host}/{plan.reference.repository}",
-        plan.reference.tag,
-        stream=True,
-        decode=True,
-        auth_config=_auth(),
-    ):
-        assert "error" not in line, line
-    image = client.images.get(f"{registry.host}/{plan.reference.repository}:{plan.reference.tag}")
-    kept = repr(image.history()).encode() + b"".join(image.save(chunk_size=None))
-    request = repr([build.request for build in bench.api.builds.values()])
-    for secret in ("s3cr%t-word", _LOGIN.password):
-        assert secret.encode() not in kept
-        assert secret not in bench.logged()
-        assert secret not in request
+def test_two_images_are_one_batch_whose_entries_build_by_themselves(bench, base, open_index):  # noqa: F811
+    bench = bench(codebuild_ca_bundle=open_index.ca_bundle)
+    bench.api.projects["sagemaker-custom"] = {
+        "name": "sagemaker-custom",
+        "serviceRole": f"arn:aws:iam::{ACCOUNT}:role/codebuild",
+        "environment": {"type": "LINUX_CONTAINER", "image": "x", "computeType": "x"},
+        "buildBatchConfig": {"serviceRole": f"arn:aws:iam::{ACCOUNT}:role/batches"},
+    }
+    plans = []
+    for verify in ("python -c 'import tiny'", "exit 3"):
+        plan = example_plan(
+            base=base,
+            fingerprint=secrets.token_hex(32),
+            pip_indexes=PipIndexes(index_url=open_index.url()),
+            verify=(verify,),
+        )
+        plans.append(replace(plan, reference=plan.reference.with_tag(f"2.3.0-{plan.fingerprint[:20]}")))
+    builders = [
+        bench.new_builder(bench.gate.builds(sleep=lambda seconds: time.sleep(0.1), confirm=lambda question: None))
+        for _ in plans
+    ]
+    with ThreadPoolExecutor(2) as threads:
+        good, bad = [threads.submit(builder.build, plan) for builder, plan in zip(builders, plans, strict=True)]
+    assert good.result() == plans[0].reference
+    assert isinstance(bad.exception(), VerificationError)
+    (batch,) = bench.api.batches.values()
+    assert len(batch.builds) == 2
+    labels = bench.registry.image_config(plans[0].reference)["config"]["Labels"]
+    assert labels["sagemaker-custom.fingerprint"] == plans[0].fingerprint
+    finals = [tag for tag in bench.tags(plans[0].reference) if not tag.startswith("staging-")]
+    assert finals == [plans[0].reference.tag]
 
 
 def test_a_verification_that_fails_pushes_nothing(bench, base, open_index):  # noqa: F811

@@ -7,14 +7,19 @@ import secrets
 import subprocess
 import sys
 import time
-from signal import SIGKILL
+from pathlib import Path
+from signal import SIGINT, SIGKILL, SIGTERM
 
 import pytest
 
 pytestmark = pytest.mark.docker
 
 LIMIT_S = 180
-BUILD = "from sagemaker_custom.cli import main; main()"
+# A shell starts what runs in its background with interrupts ignored, and so would these tests their programs.
+BUILD = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+    "from sagemaker_custom.cli import main; main()"
+)
 
 
 @pytest.fixture
@@ -41,12 +46,16 @@ class Command:
 
     def __init__(self, folder, name, log):
         self._log = log
+        self.temporary = log.with_suffix(".temporary")
+        self.temporary.mkdir()
         with log.open("wb") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-c", BUILD, "build", "--folder", str(folder), "--name", name, "--local"],
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env=os.environ | {"SAGEMAKER_CUSTOM_CACHE_DIR": str(log.parent / "cache"), "COLUMNS": "500"},
+                env=os.environ
+                | {"SAGEMAKER_CUSTOM_CACHE_DIR": str(log.parent / "cache")}
+                | {"COLUMNS": "500", "TMPDIR": str(self.temporary)},
             )
         self.pid = self._process.pid
 
@@ -61,8 +70,21 @@ class Command:
             assert time.monotonic() < deadline, self.text
             time.sleep(0.05)
 
-    def kill(self):
-        os.kill(self.pid, SIGKILL)
+    @property
+    def docker(self):
+        """The process of the ``docker build`` that this one has started."""
+        for status in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                words = status.read_text().rpartition(")")[2].split()
+                arguments = status.with_name("cmdline").read_bytes().split(b"\0")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(words[1]) == self.pid and b"build" in arguments:
+                return status.parent
+        raise AssertionError(self.text)
+
+    def kill(self, number=SIGKILL):
+        os.kill(self.pid, number)
         self._process.wait(LIMIT_S)
 
     def ended(self):
@@ -97,3 +119,24 @@ def test_who_waits_for_a_build_uses_what_it_made(docker_engine, folder, name, tm
         assert "is there, nothing to build" in command.text
         assert "sleep 6" not in command.text
     assert len(docker_engine.images.list(f"sagemaker-custom-{name}")) == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(SIGINT, 130), (SIGTERM, 143), (SIGKILL, -9)])
+def test_the_docker_build_ends_with_who_started_it(docker_engine, folder, name, tmp_path, number, code):
+    command = Command(folder, name, tmp_path / "build.log")
+    command.wait_for("sleep 6")
+    docker = command.docker
+
+    command.kill(number)
+
+    assert command.ended() == code, command.text
+    assert "Traceback" not in command.text
+    deadline = time.monotonic() + LIMIT_S
+    while docker.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert not docker_engine.images.list(f"sagemaker-custom-{name}")
+    if number != SIGKILL:
+        assert list(command.temporary.iterdir()) == []
+        again = Command(folder, name, tmp_path / "again.log")
+        assert again.ended() == 0, again.text

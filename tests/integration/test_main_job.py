@@ -164,6 +164,8 @@ def test_pushes_one_verified_schema2_image_and_submits_its_address(code, sandbox
     assert labels["sagemaker-custom.base-digest"].startswith("sha256:")
     tags = requests.get(f"{sandbox.registry_url}/v2/{plan.reference.repository}/tags/list", timeout=30).json()["tags"]
     assert plan.reference.tag in tags
+    evidence = {name for name in tags if name.startswith(manifest.digest.replace(":", "-"))}
+    assert {name.rpartition(".")[2] for name in evidence} == {"sbom", "provenance"}
 
     described = sandbox.boto_session().client("ecr").describe_repositories(repositoryNames=[plan.reference.repository])
     [repository] = described["repositories"]

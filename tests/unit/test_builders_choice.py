@@ -16,7 +16,6 @@ from sagemaker_custom.builders.append_interface import AppendableBase
 from sagemaker_custom.builders.auto import AutoBuilder
 from sagemaker_custom.builders.choice import (
     builder_choice,
-    check_takes_locks,
     choose_builder,
     has_codebuild,
     wanted_builder,
@@ -105,11 +104,6 @@ class TestChoice:
     def test_unknown_one_is_refused(self, settings):
         with pytest.raises(UsageError, match="builder='podman' is not a builder"):
             wanted_builder("podman" if settings.builder == "auto" else "auto", settings, example_plan())
-
-    @pytest.mark.parametrize("builder", ["docker", "codebuild"])
-    def test_builders_that_run_pip_take_no_locks(self, builder):
-        with pytest.raises(UsageError, match=f"builder='{builder}' .* cannot follow a lock"):
-            check_takes_locks(builder)
 
 
 class Recording:

@@ -127,6 +127,19 @@ class TestOrder:
 
         assert not [effect for effect in bench.engine.effects if effect.startswith("pull")]
 
+    @pytest.mark.parametrize(("layers", "fits"), [(("a", "b", "c"), True), (("a", "x", "c"), False), (("a",), False)])
+    def test_an_image_on_another_base_than_was_meant_is_refused(self, bench, layers, fits):
+        """The base is named by its tag in the Dockerfile, and another process may give that to another image."""
+        plan = example_plan()
+        bench.engine.layers = {"pulled": ("a", "b"), "built": layers}
+        if fits:
+            assert bench.build(plan) == plan.reference
+            return
+        with pytest.raises(BuildError, match="had another image under") as caught:
+            bench.build(plan)
+        assert "build again" in caught.value.hint
+        assert bench.leaves_nothing(plan)
+
     def test_a_tag_that_moved_pulls_the_new_base(self, bench):
         bench.build(example_plan())
         bench.registry.put_image(BASE.repository, BASE.tag, layers=(b"patched",))

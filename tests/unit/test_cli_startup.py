@@ -49,6 +49,7 @@ def test_every_command_prints_json_if_asked_to(command):
         "run": "what the command of the user prints",
         "schema": "JSON in any case",
         "lock": "likewise",
+        "sbom": "likewise",
     }
 
     loaded = command.load()

@@ -21,6 +21,7 @@ from sagemaker_custom.builders.codebuild_context import (
 from sagemaker_custom.builders.codebuild_job import USER_PLACEHOLDER, VERIFICATION_MARK, Job, JobError
 from sagemaker_custom.builders.lock import LISTING_MARK, lock_text
 from sagemaker_custom.own_images import own_image
+from sagemaker_custom.plan import CodeArtifactRepository, PipIndexes
 
 DIGEST = "sha256:" + "d" * 64
 NAME = f"763104351884.dkr.ecr.us-east-1.amazonaws.com/{BASE.repository}:{BASE.tag}"
@@ -29,6 +30,7 @@ BASE_OPTIONS = ContextOptions(
     repository="host.example.com/sagemaker-custom-pytorch",
     version="1.2.3",
 )
+ENDPOINT = "https://company-1.d.example.com/pypi/packages/"
 BUILT = "sagemaker-custom-build:b1-built"
 STAGING = f"host.example.com/sagemaker-custom-pytorch:staging-{FINGERPRINT[:12]}-b1"
 
@@ -82,9 +84,16 @@ def unpacked(plan, folder, options=BASE_OPTIONS):
     return json.loads((folder / "build.json").read_text())
 
 
-def run(plan, folder, docker, *, options=BASE_OPTIONS, netrc=""):
+def run(plan, folder, docker, *, options=BASE_OPTIONS, netrc="", aws=None):
     document = unpacked(plan, folder, options)
-    Job(document, folder, docker=docker, netrc=netrc, build_id="b1").run()
+    Job(document, folder, docker=docker, netrc=netrc, build_id="b1", aws=aws).run()
+
+
+def of_codeartifact():
+    repository = CodeArtifactRepository(
+        domain="company", repository="packages", region="eu-west-1", domain_owner="111122223333"
+    )
+    return example_plan(pip_indexes=PipIndexes(codeartifact=repository))
 
 
 @pytest.fixture
@@ -145,6 +154,39 @@ class TestJob:
         assert docker.secrets == ["machine h login u password p\n"]
         assert "--mount=type=secret,id=netrc" in docker.dockerfiles[0]
         assert not any("password p" in path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+
+    def test_codeartifact_is_asked_as_the_role_and_its_token_is_mounted_alone(self, docker, tmp_path, capsys):
+        asked = []
+
+        def aws(*arguments):
+            asked.append(arguments)
+            return "c4nary-token\n" if "get-authorization-token" in arguments else f"{ENDPOINT}\n"
+
+        run(of_codeartifact(), tmp_path, docker, aws=aws)
+
+        assert docker.secrets == ["machine company-1.d.example.com login aws password c4nary-token\n"]
+        assert f"--index-url {ENDPOINT}simple/ " in docker.dockerfiles[0]
+        assert "codeartifact:" not in docker.dockerfiles[0]
+        (endpoint, token) = (" ".join(arguments) for arguments in asked)
+        assert endpoint.startswith("codeartifact get-repository-endpoint --domain company --region eu-west-1")
+        assert token.endswith("--domain-owner 111122223333 --query authorizationToken")
+        assert "c4nary" not in capsys.readouterr().out
+        assert "c4nary" not in repr(docker.commands)
+        assert not any("c4nary" in path.read_text() for path in tmp_path.rglob("*") if path.is_file())
+
+    def test_a_secret_of_other_indexes_stays_beside_the_token(self, docker, tmp_path):
+        def aws(*arguments):
+            return "t" if "get-authorization-token" in arguments else ENDPOINT
+
+        options = replace(BASE_OPTIONS, netrc=True)
+        run(of_codeartifact(), tmp_path, docker, options=options, netrc="machine h login u password p", aws=aws)
+        assert docker.secrets[0].splitlines()[0] == "machine h login u password p"
+        assert docker.secrets[0].splitlines()[1].startswith("machine company-1.d.example.com ")
+
+    @pytest.mark.parametrize("answer", ["None", "https://a.example/$(evil)/", "https://u:p@a.example/"])
+    def test_an_answer_that_would_be_a_command_is_refused(self, docker, tmp_path, answer):
+        with pytest.raises(JobError, match="which is no URL"):
+            run(of_codeartifact(), tmp_path, docker, aws=lambda *arguments: answer)
 
     def test_an_empty_secret_is_told(self, docker, tmp_path):
         with pytest.raises(JobError, match="SAGEMAKER_CUSTOM_NETRC has no value"):

@@ -34,7 +34,8 @@ from sagemaker_custom.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "image_catalog/README.md", *DOCS.rglob("*.md")])
+_FIRST = (ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", ROOT / "image_catalog/README.md")
+PAGES = sorted([*_FIRST, *DOCS.rglob("*.md")])
 SOURCES = sorted(
     path
     for folder in ("sagemaker_custom", "image_catalog", "tests", "tools", "examples", "benchmarks")
@@ -107,9 +108,42 @@ def test_python_examples_compile(code):
     assert compile(code, "example", "exec")
 
 
+def scripts(document):
+    """Every text below the keys of YAML that hold shell commands."""
+    if isinstance(document, dict):
+        for key, value in document.items():
+            if key in {"run", "commands"}:
+                yield from [value] if isinstance(value, str) else value
+            else:
+                yield from scripts(value)
+    elif isinstance(document, list):
+        for item in document:
+            yield from scripts(item)
+
+
+def check_pipeline(document):
+    """Check the commands of a workflow, a buildspec or a CloudFormation template, and what they refer to."""
+    for script in scripts(document):
+        for command in re.findall(r"sagemaker-custom [^;\n]+", script):
+            assert_understood(re.sub(r"\$\{\{.*?\}\}", "REVISION", command))
+    if "jobs" in document:
+        steps = [step for job in document["jobs"].values() for step in job["steps"]]
+        assert all(("uses" in step) != ("run" in step) for step in steps)
+        (checkout,) = (step for step in steps if step.get("uses", "").startswith("actions/checkout@"))
+        needs_past = any("--changed-since" in step.get("run", "") for step in steps)
+        assert not needs_past or checkout["with"]["fetch-depth"] == 0
+        assert document["permissions"]["id-token"] == "write"
+    for resource in document.get("Resources", {}).values():
+        assert re.fullmatch(r"AWS::\w+::\w+", resource["Type"])
+        assert resource["Properties"]
+
+
 @pytest.mark.parametrize("text", blocks("yaml"))
-def test_yaml_examples_are_recipes_named_images_or_settings(text, tmp_path):
+def test_yaml_examples_are_recipes_named_images_settings_or_pipelines(text, tmp_path):
     document = yaml.safe_load(text)
+    if document.keys() & {"jobs", "phases", "Resources"}:
+        check_pipeline(document)
+        return
     if "versions" in document:
         assert read_named_image(document, "example").specs()
         return
@@ -191,6 +225,10 @@ COMMANDS = sorted(
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_command_is_understood(command):
+    assert_understood(command)
+
+
+def assert_understood(command):
     _, *words = shlex.split(command)
     length = 1 if words[0] in KNOWN_COMMANDS else 2
     name = " ".join(words[:length])

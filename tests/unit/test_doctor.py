@@ -74,6 +74,7 @@ def machine(settings):
             "find": lambda reference: "sha256:" + "1" * 64,
             "base": lambda region: BASE,
             "own": lambda account, region: OWN,
+            "project": lambda name: None,
             "catalogs": dict,
             "docker_commands": ("/usr/bin/docker",),
             "runner": Runner(
@@ -283,6 +284,32 @@ class TestAws:
             raise RegistryAccessDeniedError("cannot look up the image", hint="log in")
 
         assert found(machine(find=find), "AWS's images").detail == "cannot look up the image"
+
+
+class TestCodeBuild:
+    def test_is_skipped_where_it_is_not_set_up(self, machine):
+        assert found(machine(), "CodeBuild").outcome == "skipped"
+
+    def test_a_project_that_is_there(self, machine, settings):
+        settings = replace(settings, codebuild_project="team-images")
+        asked = []
+        finding = found(
+            machine(settings=lambda: settings, project=lambda name: asked.append(name) or name), "CodeBuild"
+        )
+        assert (finding.outcome, asked) == ("ok", ["team-images"])
+
+    def test_a_project_that_the_first_build_creates(self, machine, settings):
+        settings = replace(settings, codebuild_service_role="builds")
+        finding = found(machine(settings=lambda: settings), "CodeBuild")
+        assert finding.outcome == "ok"
+        assert finding.detail == "the first build creates project sagemaker-custom, with builds"
+
+    def test_a_project_that_nobody_can_create(self, machine, settings):
+        settings = replace(settings, codebuild_project="team-imgaes")
+        finding = found(machine(settings=lambda: settings), "CodeBuild")
+        assert finding.outcome == "failed"
+        assert finding.detail == "there is no project team-imgaes in us-east-1, and no role to create it with"
+        assert "codebuild_service_role" in finding.repair
 
 
 class TestCredentialsThatEnd:

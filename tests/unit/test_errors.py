@@ -42,6 +42,7 @@ def test_every_kind_of_failure_has_its_own_exit_code():
         "RegistryError": 6,
         "AwsError": 7,
         "LocalContainerError": 8,
+        "ScanError": 9,
         "InterruptedRunError": 130,
     }
     assert SageMakerCustomError.exit_code == 1

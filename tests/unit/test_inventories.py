@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import logging
 import threading
+from contextlib import contextmanager
 
 import pytest
 from fakes.base_images import CONDA, conda, config_of, layer, package, push_image
@@ -17,7 +18,7 @@ from sagemaker_custom.inventories.artifact import slug, tag_of
 from sagemaker_custom.inventories.reading import LayerReader
 from sagemaker_custom.mirror import mirror_image
 from sagemaker_custom.progress import NoProgress
-from sagemaker_custom.reference import ImageReference
+from sagemaker_custom.reference import ImageReference, digest_of
 
 REFERENCE = ImageReference.parse("target.example.com/sagemaker-custom-pytorch:base-2.3")
 SOURCE = ImageReference.parse("source.example.com/pytorch-training:2.3")
@@ -371,3 +372,52 @@ class TestNames:
     def test_tag_is_one(self):
         tag = tag_of("sha256:" + "a" * 64, "/" + "x" * 60)
         assert REFERENCE.with_tag(tag).tag.startswith("inventory-" + "a" * 40 + "-v1-x")
+
+
+class TestTurns:
+    def test_two_that_ask_at_the_same_time_read_the_layers_once(self, machine):
+        base = machine.push()
+        lock, both = threading.Lock(), threading.Barrier(2, timeout=30)
+        found = []
+
+        @contextmanager
+        def turn(reference, is_known):
+            assert reference.digest == base.digest
+            both.wait()
+            with lock:
+                yield
+
+        def ask():
+            inventories = Inventories(machine.registry.client(), machine.folder, NoProgress(), turn=turn)
+            found.append(inventories.of(base, python=PYTHON))
+
+        threads = [threading.Thread(target=ask) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert found[0] == found[1]
+        read = [call for call in machine.registry.calls if call.method == "GET" and "/blobs/" in call.path]
+        # Each layer, and the config.
+        assert len(read) == len(LAYERS) + 1
+
+    def test_what_one_has_seen_on_its_way_to_the_mirror_another_need_not_read(self, machine):
+        machine.push(reference=SOURCE)
+        passed = {}
+        seeing, asking = (
+            Inventories(machine.registry.client(), machine.folder, NoProgress(), passed=passed) for _ in range(2)
+        )
+        client = machine.registry.client()
+        mirrored = mirror_image(
+            SOURCE,
+            REFERENCE,
+            source_registry=client,
+            target_registry=client,
+            progress=NoProgress(),
+            watch=seeing.watch,
+        )
+        machine.registry.calls.clear()
+        assert asking.of(mirrored.reference, python=PYTHON).python_version == "3.11.9"
+        layers = {digest_of(content) for content in LAYERS}
+        assert not [call for call in machine.registry.calls if call.path.rpartition("/")[2] in layers]
+        assert passed == {}

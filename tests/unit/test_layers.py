@@ -24,8 +24,8 @@ from installer.destinations import SchemeDictionaryDestination
 from installer.sources import WheelFile
 
 from sagemaker_custom.errors import BuildError, DiskFullError
+from sagemaker_custom.partial_files import replacing
 from sagemaker_custom.progress import NoProgress
-from sagemaker_custom.wheels.kept import replacing
 from sagemaker_custom.wheels.layer_choice import large_wheels
 from sagemaker_custom.wheels.layers import LayerStore
 from sagemaker_custom.wheels.static_check import check_statically

@@ -608,9 +608,14 @@ class TestPutManifest:
             self.pushed(registry, client)
 
     def test_a_registry_that_stores_something_else_is_reported(self, registry, client):
-        registry.fail(201, method="PUT", headers={"Docker-Content-Digest": digest_of(b"other")})
+        registry.fail(201, times=9, method="PUT", headers={"Docker-Content-Digest": digest_of(b"other")})
         with pytest.raises(DigestMismatchError, match=f"the registry stored {digest_of(b'other')} instead of sha256:"):
             self.pushed(registry, client)
+
+    def test_what_was_damaged_on_its_way_is_put_again_so_that_the_tag_is_right(self, registry, client):
+        registry.fail(201, method="PUT", headers={"Docker-Content-Digest": digest_of(b"other")})
+        digest, manifest = self.pushed(registry, client)
+        assert digest == manifest.digest == registry.tags(REPOSITORY)["1.0"]
 
     def test_a_reference_to_another_digest_is_refused_before_anything_is_sent(self, registry, client):
         with pytest.raises(DigestMismatchError, match="the manifest has the digest sha256:"):
@@ -624,6 +629,13 @@ class TestPutManifest:
 
 
 class TestManifests:
+    def test_a_manifest_that_is_not_what_the_registry_announces_is_reported(self, registry, client):
+        registry.put_image(REPOSITORY, "1.0")
+        other = {"Docker-Content-Digest": digest_of(b"other"), "Content-Type": oci.DOCKER_MANIFEST}
+        registry.fail(200, times=9, method="GET", headers=other)
+        with pytest.raises(DigestMismatchError, match="the registry sent a manifest with the digest"):
+            client.manifest(IMAGE)
+
     def test_a_manifest_that_is_not_its_digest_is_reported(self, registry, client):
         digest = registry.put_image(REPOSITORY, "1.0")
         registry.manifests[REPOSITORY][digest] = (oci.DOCKER_MANIFEST, b"{}")

@@ -133,7 +133,7 @@ def test_ca_bundle_is_taken_from_the_usual_variables(tmp_path):
         ({"lease_bucket": "Team"}, "lease_bucket 'Team' cannot be used\n  -> write BUCKET or s3://BUCKET/PREFIX"),
         ({"ca_bundle": "/nowhere/ca.pem"}, "ca_bundle '/nowhere/ca.pem' is not a file\n  -> name a PEM file"),
         ({"codebuild_ca_bundle": "/nowhere/ca.pem"}, "codebuild_ca_bundle '/nowhere/ca.pem' is not a file"),
-        ({"codebuild_cache": "S3"}, "codebuild_cache 'S3' cannot be used\n  -> write NO_CACHE or LOCAL"),
+        ({"codebuild_cache": "S3"}, "codebuild_cache 'S3' cannot be used\n  -> write one of NO_CACHE, LOCAL"),
         (
             {"codebuild_project": "arn:aws:codebuild:x"},
             "is not the name of a project\n  -> write its name",
@@ -218,6 +218,11 @@ def test_repr_shows_no_password():
     assert settings.pip_index_url == url
 
 
+def test_a_name_that_no_file_can_have_is_not_a_file():
+    with pytest.raises(SettingsError, match=r"ca_bundle '0+' is not a file"):
+        Settings.load({"SAGEMAKER_CUSTOM_CA_BUNDLE": "0" * 5000})
+
+
 @given(st.sampled_from([item.name for item in fields(Settings)]), st.text(min_size=1))
 def test_any_variable_is_read_or_a_clear_error(name, value):
     with suppress(SettingsError):
@@ -234,3 +239,21 @@ def test_codebuild_is_set_up_by_a_project_or_a_role():
     assert not Settings().has_codebuild
     assert Settings(codebuild_project="images").has_codebuild
     assert Settings(codebuild_service_role="codebuild").has_codebuild
+
+
+class TestScan:
+    @pytest.mark.parametrize(("written", "scan"), [("off", "off"), ("report", "report"), ("block:HIGH", "block:HIGH")])
+    def test_is_read_from_a_file_with_and_without_quotes(self, tmp_path, written, scan):
+        assert from_file(tmp_path, f"scan: {written}").scan == scan
+        assert from_file(tmp_path, f"scan: '{written}'").scan == scan
+
+    def test_names_that_do_not_count_are_words_of_a_variable(self):
+        env = {"SAGEMAKER_CUSTOM_SCAN": "block:LOW", "SAGEMAKER_CUSTOM_SCAN_IGNORE": "CVE-2024-1 CVE-2024-2"}
+        settings = Settings.load(env=env)
+        assert (settings.scan, settings.scan_ignore) == ("block:LOW", ("CVE-2024-1", "CVE-2024-2"))
+
+    @pytest.mark.parametrize("scan", ["on", "block", "block:high", "block:UNDEFINED", ""])
+    def test_anything_else_is_refused_with_what_there_is(self, scan):
+        with pytest.raises(SettingsError, match=f"scan '{scan}' cannot be used") as refused:
+            Settings(scan=scan)
+        assert refused.value.hint == ("write one of off, report, block:CRITICAL, block:HIGH, block:MEDIUM, block:LOW")
