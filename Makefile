@@ -9,7 +9,7 @@ RUN := $(VENV)/bin/python
 ARGS ?=
 SECONDS_EACH ?= 60
 # Several tests at a time, but one at a time of those that share the Docker Engine (tests/conftest.py).
-AT_ONCE := -n auto --dist loadgroup
+AT_ONCE := -n auto
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-v3 heavy unit lint bench fuzz engine clean

@@ -18,11 +18,17 @@ for folder in ("", "functional", "faults", "integration"):
     sys.path.insert(0, str(Path(__file__).parent / folder))
 
 
-def pytest_collection_modifyitems(items):
-    """Keep the tests that share the engine, and the port of local endpoints, in one worker of pytest-xdist."""
-    for item in items:
-        if item.get_closest_marker("docker"):
-            item.add_marker(pytest.mark.xdist_group("docker"))
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Keep the tests that share the engine, and the port of local endpoints, in one worker; the others go anywhere."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class OneEngine(LoadScopeScheduling):
+        # By the folder and not by "--dist loadgroup", whose marks pytest 9.2 hides from pytest-xdist 3.8.
+        def _split_scope(self, nodeid):
+            return "tests/integration" if nodeid.startswith("tests/integration/") else nodeid
+
+    return OneEngine(config, log)
 
 
 @pytest.fixture(autouse=True)

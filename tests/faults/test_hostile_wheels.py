@@ -104,7 +104,7 @@ class TestNames:
     def test_code_in_an_entry_point_is_refused(self, tmp_path, target):
         wheel = make_wheel(tmp_path, entry_points=f"[console_scripts]\nrun = {target}\n")
 
-        refusal(wheel)
+        assert refusal(wheel).hint
 
     def test_a_second_file_of_one_name_is_refused(self, tmp_path):
         with pytest.warns(UserWarning, match="Duplicate name"):
