@@ -4,7 +4,8 @@
 PYTHON ?= python3
 # Which line of the SageMaker SDK: 2, or 3, which has an environment of its own.
 SDK ?= v2
-VENV := $(if $(filter v3 3,$(SDK)),.venv-v3,.venv)
+LINE := $(if $(filter v3 3,$(SDK)),v3,v2)
+VENV := $(if $(filter v3,$(LINE)),.venv-v3,.venv)
 RUN := $(VENV)/bin/python
 ARGS ?=
 SECONDS_EACH ?= 60
@@ -66,8 +67,8 @@ $(RUN):
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
 		echo "no virtual environment can be made: install Python's venv (Debian, Ubuntu: apt-get install python3-venv)"; exit 1; }
 
-$(VENV)/.installed: $(RUN) setup.cfg pyproject.toml
-	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[$(if $(filter .venv-v3,$(VENV)),v3,v2),sandbox,test]'
+$(VENV)/.installed: $(RUN) setup.cfg pyproject.toml tests/constraints-v3.txt
+	$(RUN) -m pip install --quiet --disable-pip-version-check --editable '.[$(LINE),sandbox,test]' $(if $(filter v3,$(LINE)),--constraint tests/constraints-v3.txt)
 	@touch $@
 
 $(VENV)/.installed-lint: $(VENV)/.installed

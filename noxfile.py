@@ -19,5 +19,5 @@ def v2(session: nox.Session) -> None:
 @nox.session
 def v3(session: nox.Session) -> None:
     """The same, unchanged, on the SDK v3, and what is there for it alone."""
-    session.install("--editable", ".[v3,sandbox,test]")
+    session.install("--editable", ".[v3,sandbox,test]", "--constraint", "tests/constraints-v3.txt")
     session.run("python", "-m", "pytest", *SHARED, "tests/functional/test_sdk_v3.py", *session.posargs)
