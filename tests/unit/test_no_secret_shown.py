@@ -50,7 +50,7 @@ def _dataclasses():
     found = set()
     for path in ROOT.rglob("*.py"):
         # Neither the SDK, which takes seconds to import, nor what runs in images alone.
-        if path.relative_to(ROOT).parts[0] in {"sdk_v2", "sandbox", "toolkits"}:
+        if path.relative_to(ROOT).parts[0] in {"sdk_v2", "sdk_v3", "sandbox", "toolkits"}:
             continue
         name = ".".join(["sagemaker_custom", *path.relative_to(ROOT).with_suffix("").parts])
         found |= {
