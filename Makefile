@@ -14,8 +14,8 @@ AT_ONCE := -n auto
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-v3 heavy unit lint bench fuzz engine clean
-# What an ordinary user writes, the same on both lines of the SDK, and what is there for the third one alone.
-ON_V3 := tests/functional/test_both_sdks.py tests/functional/test_remote_functions.py tests/functional/test_sdk_v3.py
+# What users write, the same on both lines of the SDK, and what is there for v3 alone.
+ON_V3 := $(wildcard tests/*/test_*both_sdks.py tests/*/test_*v3.py)
 
 help: ## list what can be made
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/  make \1\t\2/p' Makefile | expand -t 16
@@ -27,7 +27,7 @@ test: $(VENV)/.installed engine ## all tests but the heavy ones, integration inc
 	$(RUN) -m pytest -m "not heavy" $(AT_ONCE) $(ARGS)
 
 test-v3: ## the same user's code on the SDK v3, in an environment of its own
-	$(MAKE) SDK=v3 .venv-v3/.installed
+	$(MAKE) SDK=v3 engine
 	.venv-v3/bin/python -m pytest $(AT_ONCE) $(ON_V3) $(ARGS)
 
 heavy: $(VENV)/.installed engine ## every framework in its stand-in (2 GB more of images), 800 builds over a broken network: a quarter of an hour
