@@ -44,7 +44,10 @@ class CustomTensorFlowModel(ExtendedModel):
 
     _dialect = Dialect(framework="tensorflow", python=None)
     _predictor_class = predictors.CustomTensorFlowPredictor
-    _order = ("model_data", "role", "entry_point", "image_uri", "framework_version")
+    _order = (
+        *("model_data", "role", "entry_point", "image_uri", "framework_version", "container_log_level"),
+        "predictor_cls",
+    )
     _named = _COMMON
 
 
@@ -101,7 +104,10 @@ class CustomXGBoostModel(ExtendedModel):
 
     _dialect = _XGBOOST
     _predictor_class = predictors.CustomXGBoostPredictor
-    _order = ("model_data", "role", "entry_point", "framework_version", "image_uri", "py_version", "predictor_cls")
+    _order = (
+        *("model_data", "role", "entry_point", "framework_version", "image_uri", "py_version", "predictor_cls"),
+        "model_server_workers",
+    )
     _named = _COMMON
 
 
@@ -140,7 +146,10 @@ class CustomChainerModel(ExtendedModel):
 
     _dialect = _CHAINER
     _predictor_class = predictors.CustomChainerPredictor
-    _order = _MODEL_BY_PLACE
+    _order = (
+        *("model_data", "role", "entry_point", "image_uri", "framework_version", "py_version", "predictor_cls"),
+        "model_server_workers",
+    )
     _named = _COMMON
 
 
@@ -149,7 +158,10 @@ class CustomChainer(ExtendedEstimator):
 
     _dialect = _CHAINER
     _model_class = CustomChainerModel
-    _order = ("entry_point", "source_dir", "hyperparameters", "framework_version", "py_version", "image_uri")
+    _order = (
+        *("entry_point", "use_mpi", "num_processes", "process_slots_per_host", "additional_mpi_options"),
+        *("source_dir", "hyperparameters", "framework_version", "py_version", "image_uri"),
+    )
     _named = _COMMON
 
 
@@ -158,5 +170,5 @@ class CustomSparkMLModel(ExtendedModel):
 
     _dialect = Dialect(framework="sparkml-serving", version="spark_version", python=None)
     _predictor_class = predictors.CustomSparkMLPredictor
-    _order = ("model_data", "role", "spark_version")
+    _order = ("model_data", "role", "spark_version", "sagemaker_session")
     _named = ("spark_version",)

@@ -26,7 +26,9 @@ from typing_extensions import Self
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v3.call import refuse_others
 
+_MPI = "distribution={'mpi': {'enabled': True, 'processes_per_host': …, 'custom_mpi_options': …}}"
 INSTEAD = {
+    "additional_mpi_options": _MPI,
     "compiler_config": "an older image by image_uri= on the SDK v2: AWS has ended SageMaker Training Compiler",
     "container_arguments": "model_trainer(), and command= and args= of its SourceCode",
     "container_entry_point": "model_trainer(), and command= of its SourceCode",
@@ -37,6 +39,9 @@ INSTEAD = {
     "enable_session_tag_chaining": "model_trainer().with_session_chaining_config()",
     "git_config": "source_dir= with a clone of the repository",
     "instance_placement_config": "model_trainer(), and its compute",
+    "num_processes": _MPI,
+    "process_slots_per_host": _MPI,
+    "use_mpi": _MPI,
     "model_dir": "SM_MODEL_DIR in the script, which the SDK v3 sets",
     "profiler_config": "the SDK v2: the SDK v3 has no profiler for its ModelTrainer",
     "recipe_overrides": "sagemaker.train.ModelTrainer.from_recipe()",

@@ -85,13 +85,21 @@ class OwnModel(ExtendedModel):
 class CustomModel(OwnModel):
     """A model in any image that serves, of your own or built for it; ``model_data`` may be left out."""
 
-    _order = ("image_uri", "model_data", "role")
+    _order = (
+        *("image_uri", "model_data", "role", "predictor_cls", "env", "name", "vpc_config", "sagemaker_session"),
+        *("enable_network_isolation", "model_kms_key", "image_config", "source_dir", "code_location", "entry_point"),
+        *("container_log_level", "dependencies", "git_config", "resources", "additional_model_data_sources"),
+        "model_reference_arn",
+    )
 
 
 class CustomFrameworkModel(OwnModel):
     """A model of a framework that the SDK has no class for, in an image of your own."""
 
-    _order = ("model_data", "image_uri", "role", "entry_point", "source_dir", "predictor_cls")
+    _order = (
+        *("model_data", "image_uri", "role", "entry_point", "source_dir", "predictor_cls", "env", "name"),
+        *("container_log_level", "code_location", "sagemaker_session", "dependencies", "git_config"),
+    )
 
 
 class CustomFramework(ExtendedEstimator):
@@ -125,7 +133,11 @@ class CustomFramework(ExtendedEstimator):
     """
 
     _model_class = CustomFrameworkModel
-    _order = ("entry_point", "source_dir", "hyperparameters", "image_uri")
+    _order = (
+        *("entry_point", "source_dir", "hyperparameters", "container_log_level", "code_location", "image_uri"),
+        *("dependencies", "enable_network_isolation", "git_config", "checkpoint_s3_uri", "checkpoint_local_path"),
+        "enable_sagemaker_metrics",
+    )
 
     def __init__(
         self,

@@ -11,6 +11,7 @@ from sagemaker.core.deserializers import CSVDeserializer, JSONDeserializer, Nump
 from sagemaker.core.helper.session_helper import Session
 from sagemaker.core.serializers import CSVSerializer, JSONSerializer, LibSVMSerializer, NumpySerializer
 
+from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v3.local import LocalServer
 
 
@@ -151,7 +152,66 @@ class CustomHuggingFacePredictor(CustomPredictor):
 
 
 class CustomTensorFlowPredictor(CustomPredictor):
-    """For endpoints of :class:`CustomTensorFlow`."""
+    """For endpoints of :class:`CustomTensorFlow`.
+
+    Args:
+        endpoint_name: Of the endpoint.
+        sagemaker_session: The SDK v3's.
+        serializer: Of the SDK v3.
+        deserializer: Of the SDK v3.
+        model_name: Which model of the container answers; default: the container's.
+        model_version: Which version of it; default: the newest.
+        component_name: Of an inference component of the endpoint.
+        server: A container of this machine that is the endpoint.
+    """
+
+    def __init__(
+        self,
+        endpoint_name: str,
+        sagemaker_session: Any = None,
+        serializer: Any = None,
+        deserializer: Any = None,
+        model_name: str | None = None,
+        model_version: str | None = None,
+        component_name: str | None = None,
+        *,
+        server: LocalServer | None = None,
+    ) -> None:
+        super().__init__(
+            endpoint_name, sagemaker_session, serializer, deserializer, component_name=component_name, server=server
+        )
+        asked = {"tfs-model-name": model_name, "tfs-model-version": model_version}
+        self._attributes = [f"{name}={value}" for name, value in asked.items() if value]
+
+    def predict(self, data: Any, initial_args: Mapping[str, Any] | None = None, *args: Any, **more: Any) -> Any:
+        """Ask the endpoint; see :meth:`CustomPredictor.predict`.
+
+        Args:
+            data: What the serializer takes.
+            initial_args: Of the API's ``InvokeEndpoint``, by its names.
+            *args: Of :meth:`CustomPredictor.predict`.
+            **more: Likewise.
+        """
+        given = dict(initial_args or {})
+        said = more.pop("custom_attributes", None) or given.get("CustomAttributes")
+        if attributes := ",".join(filter(None, (said, *self._attributes))):
+            given["CustomAttributes"] = attributes
+        return super().predict(data, given, *args, **more)
+
+    def classify(self, data: Any) -> Any:
+        """Ask for classes, of a model that was exported with such a signature."""
+        return self._by_method("classify", data)
+
+    def regress(self, data: Any) -> Any:
+        """Ask for values, of a model that was exported with such a signature."""
+        return self._by_method("regress", data)
+
+    def _by_method(self, method: str, data: Any) -> Any:
+        if self.content_type != "application/json":
+            raise UsageError(
+                f"{method}() cannot send {self.content_type}", hint="leave serializer= out: TensorFlow wants JSON here"
+            )
+        return self.predict(data, custom_attributes=f"tfs-method={method}")
 
 
 class CustomXGBoostPredictor(CustomPredictor):
@@ -162,7 +222,30 @@ class CustomXGBoostPredictor(CustomPredictor):
 
 
 class CustomSparkMLPredictor(CustomPredictor):
-    """For endpoints of :class:`CustomSparkMLModel`."""
+    """For endpoints of :class:`CustomSparkMLModel`; what they answer is CSV.
+
+    Args:
+        endpoint_name: Of the endpoint.
+        sagemaker_session: The SDK v3's.
+        serializer: Of the SDK v3.
+        component_name: Of an inference component of the endpoint.
+        deserializer: Of the SDK v3.
+        server: A container of this machine that is the endpoint.
+    """
 
     _serializer = CSVSerializer
     _deserializer = CSVDeserializer
+
+    def __init__(
+        self,
+        endpoint_name: str,
+        sagemaker_session: Any = None,
+        serializer: Any = None,
+        component_name: str | None = None,
+        *,
+        deserializer: Any = None,
+        server: LocalServer | None = None,
+    ) -> None:
+        super().__init__(
+            endpoint_name, sagemaker_session, serializer, deserializer, component_name=component_name, server=server
+        )

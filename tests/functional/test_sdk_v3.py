@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import tarfile
 
 import pytest
@@ -13,13 +14,21 @@ if adapter().endswith("v2"):
 
 from sagemaker.core.inputs import TrainingInput
 from sagemaker.core.processing import FrameworkProcessor
+from sagemaker.core.serializers import CSVSerializer
 from sagemaker.core.shapes import Channel, DataSource, S3DataSource
 from sagemaker.core.training.configs import Compute, InputData
 from sagemaker.train.distributed import MPI, Torchrun
 from sagemaker.train.model_trainer import ModelTrainer
 
 import sagemaker_custom
-from sagemaker_custom import CustomLocalSession, CustomPyTorch, inference_image, source_code, training_image
+from sagemaker_custom import (
+    CustomLocalSession,
+    CustomPyTorch,
+    CustomTensorFlowPredictor,
+    inference_image,
+    source_code,
+    training_image,
+)
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v3.channels import channels_of
 from sagemaker_custom.sdk_v3.job import distributed_of
@@ -231,3 +240,38 @@ def test_local_session_needs_no_region():
     session = CustomLocalSession(serving_port=0, endpoint_timeout_s=5)
     assert session.boto_region_name == "us-east-1"
     assert session.serving_port == 0
+
+
+class _Runtime:
+    """Keeps what it is asked."""
+
+    def __init__(self):
+        self.asked = []
+
+    def invoke_endpoint(self, **request):
+        self.asked.append(request)
+        return {"Body": io.BytesIO(b"{}"), "ContentType": "application/json"}
+
+
+class TestTensorFlowPredictor:
+    @pytest.fixture
+    def runtime(self, cloud):
+        cloud.session.sagemaker_runtime_client = _Runtime()
+        return cloud.session.sagemaker_runtime_client
+
+    def test_model_and_version_are_named_in_each_request(self, cloud, runtime):
+        predictor = CustomTensorFlowPredictor("digits", cloud.session, model_name="big", model_version="3")
+        predictor.predict([1.0], {"CustomAttributes": "mine=1"})
+        predictor.classify([1.0])
+        CustomTensorFlowPredictor("digits", cloud.session).predict([1.0])
+        assert [request.get("CustomAttributes") for request in runtime.asked] == [
+            "mine=1,tfs-model-name=big,tfs-model-version=3",
+            "tfs-method=classify,tfs-model-name=big,tfs-model-version=3",
+            None,
+        ]
+
+    def test_method_that_wants_json_tells_so(self, cloud, runtime):
+        predictor = CustomTensorFlowPredictor("digits", cloud.session, serializer=CSVSerializer())
+        with pytest.raises(UsageError, match=r"regress\(\) cannot send text/csv"):
+            predictor.regress([1.0])
+        assert runtime.asked == []
