@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import PrivateAttr
 from sagemaker.core.resources import TrainingJob
 from sagemaker.train.model_trainer import ModelTrainer
+from typing_extensions import Self
 
 _MODEL = "compressed_artifacts/model.tar.gz"
 
@@ -36,6 +37,21 @@ class AwsJob:
     job: TrainingJob
     """The SDK v3's."""
 
+    @classmethod
+    def named(cls, name: str, session: Any) -> Self:
+        """Ask AWS for a job.
+
+        Args:
+            name: Of the job.
+            session: The SDK's.
+        """
+        return cls(job=TrainingJob.get(name, session=session.boto_session, region=session.boto_region_name))
+
+    @property
+    def image_uri(self) -> str:
+        """What it trained with."""
+        return str(self.job.algorithm_specification.training_image)
+
     @property
     def name(self) -> str:
         """Of the job."""
@@ -58,7 +74,8 @@ class AwsJob:
         Args:
             logs: Whether to print its log meanwhile.
         """
-        self.job.wait(logs=bool(logs))
+        # "None" is how the SDK v2 says it.
+        self.job.wait(logs=bool(logs) and logs != "None")
 
     def stop(self) -> None:
         """Stop it."""

@@ -7,7 +7,6 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sagemaker.core.common_utils import name_from_base
 from sagemaker.core.helper.session_helper import Session
 from sagemaker.core.training.configs import SourceCode
 from typing_extensions import Self
@@ -20,25 +19,18 @@ from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.sdk.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
 from sagemaker_custom.sdk.provided import ProvidedImages
-from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES
 from sagemaker_custom.sdk.workspace import Workspace
 from sagemaker_custom.sdk_v3.builder import builder_of
-from sagemaker_custom.sdk_v3.call import named_call, refuse_others, tags_as_api
+from sagemaker_custom.sdk_v3.call import named_call, refuse_others
+from sagemaker_custom.sdk_v3.hosted import HostedModel
 from sagemaker_custom.sdk_v3.local_model import LocalModel
-from sagemaker_custom.sdk_v3.model_arguments import (
-    HANDED_ON,
-    INSTEAD,
-    INSTEAD_OF_DEPLOY,
-    OF_DEPLOY,
-    ModelArguments,
-)
-from sagemaker_custom.sdk_v3.predictor import CustomPredictor
+from sagemaker_custom.sdk_v3.model_arguments import INSTEAD, OF_DEPLOY, ModelArguments
 from sagemaker_custom.sdk_v3.rules import SdkV3Rules
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.source import bundle, stage
 
 
-class ExtendedModel:
+class ExtendedModel(HostedModel):
     """Takes what the SDK v2's models take, and these arguments besides; runs on the SDK v3.
 
     Args:
@@ -61,10 +53,8 @@ class ExtendedModel:
     """
 
     _dialect: ClassVar[Dialect]
-    _predictor_class: ClassVar[type[CustomPredictor]] = CustomPredictor
     _order: ClassVar[tuple[str, ...]] = ("model_data", "role", "entry_point")
     _named: ClassVar[tuple[str, ...]] = ()
-    _images: ProvidedImages
     _trained_in: Workspace | None
     _workspace: Workspace | None
 
@@ -153,6 +143,7 @@ class ExtendedModel:
         for name in self._named:
             setattr(self, name, call.get(name))
         self.model_data, self.role = self._arguments.model_data, self._arguments.role
+        self.name = self._arguments.name
         self.sagemaker_session = self._arguments.sagemaker_session
         self._trained_in = None
         self._workspace = None
@@ -190,11 +181,12 @@ class ExtendedModel:
         chosen = read_locks(lock, "inference").get("inference")
         return self._images.provide("inference", instance_type, self.sagemaker_session, policy=policy, lock=chosen)
 
-    def model_builder(self, instance_type: str | None = None) -> Any:
+    def model_builder(self, instance_type: Any = None, image_uri: Any = None) -> Any:
         """Make the SDK v3's ``ModelBuilder`` that ``deploy()`` runs: image made sure of, code laid out.
 
         Args:
             instance_type: Says CPU or GPU.
+            image_uri: To use instead of the model's, untouched.
 
         Raises:
             SourceError: The code cannot be packed; said before anything is built.
@@ -206,13 +198,17 @@ class ExtendedModel:
             self.sagemaker_session = Session()
         return builder_of(
             self._arguments,
-            image=self._provided(instance_type),
+            image=image_uri or self._provided(instance_type),
             code=code,
             role=self.role,
             session=self.sagemaker_session,
             workspace=self._space,
             instance_type=instance_type,
         )
+
+    def _in_the_registry(self, instance_type: Any) -> tuple[str | None, str | None]:
+        base = self.plan_image(instance_type).base if self.image_uri is None else None
+        return self._dialect.in_the_registry(base)
 
     def _provided(self, instance_type: str | None) -> str:
         if self.image_uri is not None:
@@ -234,65 +230,6 @@ class ExtendedModel:
         cache = Path(self._settings.cache_dir)
         packed = bundle(arguments.entry_point, arguments.source_dir, arguments.dependencies or (), cache_dir=cache)
         return SourceCode(source_dir=str(stage(packed, self._space.path)), entry_script=packed.script_name)
-
-    def deploy(
-        self,
-        initial_instance_count: int | None = None,
-        instance_type: str | None = None,
-        serializer: Any = None,
-        deserializer: Any = None,
-        endpoint_name: str | None = None,
-        tags: Any = None,
-        wait: bool = True,
-        **more: Any,
-    ) -> Any:
-        """Serve, after making sure that the image exists.
-
-        Args:
-            initial_instance_count: How many machines.
-            instance_type: Of what type; ``local`` for a container on this machine.
-            serializer: Of the SDK v3; default: as the SDK v2 has it for the framework.
-            deserializer: Likewise.
-            endpoint_name: Default: one that is made up.
-            tags: Of model and endpoint.
-            wait: Whether to return when the endpoint is in service.
-            **more: Every other argument that ``deploy()`` has in the SDK v2.
-
-        Returns:
-            The predictor, which is of ``predictor_cls`` where one was given.
-
-        Raises:
-            SourceError: The code cannot be packed; said before anything is built.
-            ImageMissingError: The image does not exist, and ``build="never"``.
-            BuildError: It could not be built.
-            UsageError: The SDK v3 has nothing that does what is asked for.
-        """
-        refuse_others(more, HANDED_ON, INSTEAD_OF_DEPLOY)
-        if instance_type in LOCAL_INSTANCE_TYPES:
-            server = self._local_model(instance_type).served(self.sagemaker_session)
-            return self._predictor(endpoint_name or self._new_name(), serializer, deserializer, server=server)
-        builder = self.model_builder(instance_type)
-        builder.build(model_name=self._arguments.name, tags=tags_as_api(tags))
-        name = endpoint_name or self._new_name()
-        serverless = more.pop("serverless_inference_config", None)
-        builder.deploy(
-            endpoint_name=name,
-            initial_instance_count=initial_instance_count,
-            instance_type=instance_type,
-            wait=wait,
-            inference_config=serverless or more.pop("async_inference_config", None),
-            **{key: value for key, value in {**more, "tags": tags_as_api(tags)}.items() if value is not None},
-        )
-        return self._predictor(name, serializer, deserializer)
-
-    def _new_name(self) -> str:
-        given = self._arguments.name or ("endpoint" if self.image_uri else None)
-        return str(name_from_base(given or self._images.base_job_name))
-
-    def _predictor(self, name: str, serializer: Any, deserializer: Any, **more: Any) -> Any:
-        chosen = {"serializer": serializer, "deserializer": deserializer}
-        given = {key: value for key, value in chosen.items() if value is not None}
-        return (self._arguments.predictor_cls or self._predictor_class)(name, self.sagemaker_session, **given, **more)
 
     def _local_model(self, instance_type: str) -> LocalModel:
         code, arguments = self._source_code(), self._arguments

@@ -36,6 +36,13 @@ HANDED_ON = (
 """Arguments of the SDK v2's ``deploy()`` that the SDK v3's takes under the same name."""
 OF_DEPLOY = frozenset({*HANDED_ON, *INSTEAD_OF_DEPLOY, "serializer", "deserializer", "endpoint_name", "tags", "wait"})
 """Names of all that ``deploy()`` takes besides machines."""
+OF_TRANSFORMER = frozenset(
+    {
+        *("accept", "assemble_with", "base_transform_job_name", "env", "max_concurrent_transforms", "max_payload"),
+        *("output_kms_key", "output_path", "strategy", "tags", "transform_ami_version", "volume_kms_key"),
+    }
+)
+"""Names of all that ``transformer()`` takes besides machines."""
 _WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS"
 _LOG_LEVEL = 20
 
