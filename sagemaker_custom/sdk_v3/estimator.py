@@ -333,7 +333,8 @@ class ExtendedEstimator(TrainedEstimator):
     def _job_of(self, trainer: NamedTrainer, job_name: str | None) -> AwsJob | LocalJob:
         if self._is_local:
             return LocalJob(name=job_name or trainer.base_job_name, folder=Path(trainer.local_container_root))
-        return AwsJob(job=trainer._latest_training_job)  # noqa: SLF001 - the SDK says to read it there
+        job = trainer._latest_training_job  # noqa: SLF001 - the SDK says to read it there
+        return AwsJob(job=job, sagemaker_session=self.sagemaker_session)
 
     @classmethod
     def attach(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sagemaker.core.common_utils import name_from_base
 from sagemaker.core.transformer import Transformer
@@ -12,6 +12,7 @@ from sagemaker.core.workflow.pipeline_context import PipelineSession
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES
+from sagemaker_custom.sdk_v3.absent import OF_MODELS, absent
 from sagemaker_custom.sdk_v3.builder import say_framework
 from sagemaker_custom.sdk_v3.call import refuse_others, tags_as_api
 from sagemaker_custom.sdk_v3.local_model import LocalModel
@@ -30,6 +31,11 @@ class HostedModel(ABC):
     name: str | None
     sagemaker_session: Any
 
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise absent(self, name, OF_MODELS)
+
     @abstractmethod
     def model_builder(self, instance_type: Any = None, image_uri: Any = None) -> Any:
         """Make the SDK v3's ``ModelBuilder``."""
@@ -41,6 +47,20 @@ class HostedModel(ABC):
     @abstractmethod
     def _in_the_registry(self, instance_type: Any) -> tuple[str | None, str | None]:
         """Return framework and version, as packages of the model registry name them."""
+
+    def enable_network_isolation(self) -> bool:
+        """Whether its containers have no network."""
+        return bool(self._arguments.enable_network_isolation)
+
+    def delete_model(self) -> None:
+        """Delete what :meth:`create` or :meth:`transformer` has made of it on AWS.
+
+        Raises:
+            UsageError: It was not created.
+        """
+        if self.name is None:
+            raise UsageError(f"this {type(self).__name__} was not created on AWS", hint="call create() first")
+        self.sagemaker_session.sagemaker_client.delete_model(ModelName=self.name)
 
     def create(self, instance_type: Any = None, *, tags: Any = None, serverless_inference_config: Any = None) -> Any:
         """Create the model on AWS, after making sure that the image exists; in a pipeline builds none.

@@ -36,6 +36,7 @@ class AwsJob:
 
     job: TrainingJob
     """The SDK v3's."""
+    sagemaker_session: Any
 
     @classmethod
     def named(cls, name: str, session: Any) -> Self:
@@ -45,7 +46,8 @@ class AwsJob:
             name: Of the job.
             session: The SDK's.
         """
-        return cls(job=TrainingJob.get(name, session=session.boto_session, region=session.boto_region_name))
+        job = TrainingJob.get(name, session=session.boto_session, region=session.boto_region_name)
+        return cls(job=job, sagemaker_session=session)
 
     @property
     def image_uri(self) -> str:
@@ -67,6 +69,11 @@ class AwsJob:
             self.job.refresh()
             artifacts = self.job.model_artifacts
         return str(artifacts.s3_model_artifacts)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what AWS says of it."""
+        said: dict[str, Any] = self.sagemaker_session.sagemaker_client.describe_training_job(TrainingJobName=self.name)
+        return said
 
     def wait(self, logs: Any = "All") -> None:
         """Wait for its end.
@@ -100,6 +107,14 @@ class LocalJob:
     def model_data(self) -> str:
         """Where the model is."""
         return (self.folder / _MODEL).as_uri()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what AWS would say of it."""
+        return {
+            "TrainingJobName": self.name,
+            "TrainingJobStatus": "Completed",
+            "ModelArtifacts": {"S3ModelArtifacts": self.model_data},
+        }
 
     def wait(self, logs: Any = "All") -> None:
         """Return: it has ended."""

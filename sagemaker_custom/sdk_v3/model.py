@@ -164,6 +164,17 @@ class ExtendedModel(HostedModel):
             )
         return self._images.plan("inference", instance_type, self.sagemaker_session)
 
+    def serving_image_uri(self, region_name: str | None = None, instance_type: Any = None) -> str:
+        """Return the URI of the inference image; builds nothing.
+
+        Args:
+            region_name: Default: the session's.
+            instance_type: As for :meth:`plan_image`.
+        """
+        if self.image_uri is not None:
+            return str(self.image_uri)
+        return self._images.uri("inference", instance_type, self.sagemaker_session, region_name)
+
     def build_image(self, instance_type: str | None = None, lock: OneLock | None = None) -> str:
         """Build the image now, unless it is there, whatever ``build=`` says about endpoints, and return its URI.
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sagemaker.core.resources import ModelPackage
 
+from sagemaker_custom.sdk_v3.absent import OF_PACKAGES, absent
 from sagemaker_custom.sdk_v3.call import named_call, refuse_others
 
 _TO_BUILDER = "model_builder(), and its register()"
@@ -67,6 +68,11 @@ class PackagedModel:
 
     model_package_arn: str
     sagemaker_session: Any
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise absent(self, name, OF_PACKAGES)
 
     @property
     def model_package(self) -> ModelPackage:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sagemaker.core.analytics import TrainingJobAnalytics
 from sagemaker.core.transformer import Transformer
@@ -12,6 +12,7 @@ from sagemaker.core.workflow.pipeline_context import PipelineSession
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk.workspace import Workspace
+from sagemaker_custom.sdk_v3.absent import OF_ESTIMATORS, absent
 from sagemaker_custom.sdk_v3.call import tags_as_api
 from sagemaker_custom.sdk_v3.job import JobArguments
 from sagemaker_custom.sdk_v3.jobs import AwsJob, LocalJob
@@ -34,6 +35,11 @@ class TrainedEstimator:
     latest_training_job: AwsJob | LocalJob | None
     role: str | None
     sagemaker_session: Any
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise absent(self, name, OF_ESTIMATORS)
 
     @property
     def model_data(self) -> str:
@@ -58,6 +64,10 @@ class TrainedEstimator:
             UsageError: Nothing was trained.
         """
         return TrainingJobAnalytics(self._trained.name, sagemaker_session=self.sagemaker_session)
+
+    def enable_network_isolation(self) -> bool:
+        """Whether the job has no network."""
+        return bool(self._job.enable_network_isolation)
 
     def logs(self) -> None:
         """Print the job's log, until the job has ended.

@@ -20,7 +20,7 @@ TYPES = (["text/csv"], ["application/json"], [CPU], [CPU])
 
 @pytest.fixture(autouse=True)
 def _environment(cloud, monkeypatch):
-    """What attach() cannot be given as arguments; and the SDK v3 asks IAM what a role may do, which moto cannot tell."""
+    """Say what attach() takes no arguments for; and keep the SDK v3 from asking IAM, which moto cannot answer for."""
     endpoint = cloud.settings.registry_endpoints[0]
     monkeypatch.setenv("SAGEMAKER_CUSTOM_REGISTRY_ENDPOINTS", f"{endpoint.pattern}={endpoint.url}")
     monkeypatch.setenv("SAGEMAKER_CUSTOM_REGISTRY_ATTEMPTS", "1")
