@@ -199,17 +199,17 @@ class ExtendedEstimator(TrainedEstimator):
             lock=read_locks(lock, image_scope).get(image_scope),
         )
 
-    def training_image_uri(self, region: str | None = None) -> str:
-        """Return the URI of the training image; builds nothing."""
+    def training_image_uri(self, region: str | None = None) -> Any:
+        """Return the URI of the training image, which may be a parameter of a pipeline; builds nothing."""
         if self.image_uri is not None:
-            return str(self.image_uri)
+            return self.image_uri
         region = region or self._job.image_uri_region
         return self._images.uri("training", self.instance_type, self.sagemaker_session, region)
 
-    def provide_image(self) -> str:
+    def provide_image(self) -> Any:
         """Make sure that the training image exists, as ``build=`` says, and return its URI."""
         if self.image_uri is not None:
-            return str(self.image_uri)
+            return self.image_uri
         region = self._job.image_uri_region
         return self._images.provide("training", self.instance_type, self.sagemaker_session, region)
 

@@ -221,9 +221,10 @@ class ExtendedModel(HostedModel):
         base = self.plan_image(instance_type).base if self.image_uri is None else None
         return self._dialect.in_the_registry(base)
 
-    def _provided(self, instance_type: str | None) -> str:
+    def _provided(self, instance_type: Any) -> Any:
+        # A given one may be a parameter of a pipeline.
         if self.image_uri is not None:
-            return str(self.image_uri)
+            return self.image_uri
         return self._images.provide("inference", instance_type, self.sagemaker_session)
 
     @property
@@ -237,6 +238,11 @@ class ExtendedModel(HostedModel):
         if arguments.entry_point is None:
             return None
         if (arguments.source_dir or "").startswith("s3://"):
+            if not str(arguments.source_dir).endswith(".tar.gz"):
+                raise UsageError(
+                    f"the code at {arguments.source_dir} cannot be put into the model: it is no archive",
+                    hint="give source_dir= with a folder of this machine, or with what source_code() has packed",
+                )
             return SourceCode(source_dir=arguments.source_dir, entry_script=arguments.entry_point)
         cache = Path(self._settings.cache_dir)
         packed = bundle(arguments.entry_point, arguments.source_dir, arguments.dependencies or (), cache_dir=cache)

@@ -52,6 +52,12 @@ class TrainedEstimator:
 
     @property
     def _trained(self) -> AwsJob | LocalJob:
+        if isinstance(self.sagemaker_session, PipelineSession):
+            raise UsageError(
+                "there is no trained model while a pipeline is written down",
+                hint="make a model with model_data=step.properties.ModelArtifacts.S3ModelArtifacts, and use its "
+                "create() or register() in a ModelStep",
+            )
         if self.latest_training_job is None:
             raise UsageError(f"{type(self).__name__} has not trained a model", hint="call fit() first")
         return self.latest_training_job
@@ -155,12 +161,6 @@ class TrainedEstimator:
             BuildError: It could not be built.
             UsageError: Nothing was trained, or the SDK v3 has nothing that does what is asked for.
         """
-        if isinstance(self.sagemaker_session, PipelineSession):
-            raise UsageError(
-                "an estimator has no model to register while a pipeline is written down",
-                hint="make a model with model_data=step.properties.ModelArtifacts.S3ModelArtifacts, and use its "
-                "register()",
-            )
         given, of_model = of_register(ORDER_OF_ESTIMATORS, args, arguments)
         model: PackagedModel = self.create_model(**_named(of_model)).register(**given)
         return model

@@ -11,11 +11,14 @@ from sagemaker_custom.installed_sdk import adapter
 if adapter().endswith("v2"):
     pytest.skip("needs the SDK v3", allow_module_level=True)
 
+from sagemaker.core.parameter import ContinuousParameter
 from sagemaker.core.transformer import Transformer
 from sagemaker.core.workflow.parameters import ParameterFloat, ParameterString
 from sagemaker.core.workflow.pipeline_context import PipelineSession
+from sagemaker.train.tuner import HyperparameterTuner
 
 from sagemaker_custom import CustomPyTorch, CustomPyTorchModel, CustomPyTorchPredictor
+from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v3.absent import OF_ESTIMATORS, OF_MODELS, OF_PACKAGES, OF_PREDICTORS
 from sagemaker_custom.sdk_v3.builder import imported_model_builder
 from sagemaker_custom.sdk_v3.packages import PackagedModel
@@ -73,8 +76,30 @@ class TestPipelines:
 
     def test_estimator_has_no_model_to_register_yet(self, make, session):
         with pytest.raises(UsageError, match="while a pipeline is written down") as caught:
-            make(sagemaker_session=session).register(*TYPES)
+            make(sagemaker_session=session).transformer(1, CPU)
         assert "ModelArtifacts" in caught.value.hint
+
+    def test_image_may_be_a_parameter(self, cloud, code, make, session):
+        imported_model_builder(cloud.session)
+        from sagemaker.mlops.workflow.model_step import ModelStep
+        from sagemaker.mlops.workflow.pipeline import Pipeline
+        from sagemaker.mlops.workflow.steps import TrainingStep
+
+        image = ParameterString("Image", default_value=f"{ECR}/own:1")
+        trained = TrainingStep("Train", step_args=make(sagemaker_session=session, image_uri=image, extras=()).fit())
+        model = CustomPyTorchModel(
+            f"s3://{cloud.bucket}/model.tar.gz",
+            ROLE,
+            image_uri=image,
+            framework_version="2.3",
+            sagemaker_session=session,
+            settings=cloud.settings,
+        )
+        created = ModelStep("Make", step_args=model.create(CPU))
+        pipeline = Pipeline("own", parameters=[image], steps=[trained, created], sagemaker_session=session)
+        steps = {step["Name"]: step["Arguments"] for step in json.loads(pipeline.definition())["Steps"]}
+        assert steps["Train"]["AlgorithmSpecification"]["TrainingImage"] == {"Get": "Parameters.Image"}
+        assert steps["Make"]["PrimaryContainer"]["Image"] == {"Get": "Parameters.Image"}
 
     def test_every_step_names_the_extended_image_and_builds_nothing(self, cloud, code, make, session):
         # Importing the steps needs a region, unless the builder was imported with a session before.
@@ -104,7 +129,7 @@ class TestPipelines:
             "settings": cloud.settings,
             "build": "never",
         }
-        created = ModelStep("Make", step_args=CustomPyTorchModel(**known).create(CPU))
+        created = ModelStep("Make", step_args=CustomPyTorchModel(**known).create(instance_type))
         package = CustomPyTorchModel(**known).register(*TYPES, model_package_group_name="digits")
         registered = ModelStep("List", step_args=package)
         transformer = Transformer(created.properties.ModelName, 1, CPU, sagemaker_session=session)
