@@ -9,7 +9,8 @@
     │   ├── RequirementsError                a line of a requirements.txt
     │   ├── ImageNotInCatalogError           no such framework, version, Python, CUDA or recipe
     │   ├── SourceError                      entry point, source_dir, symlinks
-    │   └── SettingsError                    a setting or the configuration file
+    │   ├── SettingsError                    a setting or the configuration file
+    │   └── UnsupportedBySdkError (AttributeError)  the installed line of the SDK has no such method
     ├── CatalogError                         a catalog document is malformed
     ├── ImageMissingError                    not built yet, and building was not allowed
     ├── BuildError                           the image could not be built
@@ -86,6 +87,10 @@ class SourceError(UsageError):
 
 class SettingsError(UsageError):
     """A setting has a value that cannot work."""
+
+
+class UnsupportedBySdkError(UsageError, AttributeError):
+    """The installed line of the SDK has nothing that does it; an ``AttributeError``, as ``hasattr()`` needs it."""
 
 
 class CatalogError(SageMakerCustomError):

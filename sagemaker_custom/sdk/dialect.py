@@ -55,6 +55,19 @@ class Dialect:
         """Whether the images of ``framework`` are meant."""
         return framework == self.framework
 
+    def read_off(self, image: ParsedImage) -> dict[str, Any]:
+        """Return the arguments that ask for what an image is of, as far as its URI says."""
+        said = {self.version: image.version, **({self.python: image.py_version} if self.python else {})}
+        return {name: value for name, value in said.items() if value is not None}
+
+    def in_the_registry(self, base: BaseImage | None) -> tuple[str, str | None]:
+        """Return framework and version, as the SDK has packages of the model registry name them.
+
+        Args:
+            base: ``None`` for an image of the user's own.
+        """
+        return self.framework.upper(), base.version if base else None
+
     def stock_name(self, image: ParsedImage) -> str:
         """Return repository and tag of AWS's image, in the form that the SDK reads when it attaches to a job."""
         return f"{self.repository}:{image.version}-cpu-{image.py_version or 'py3'}"
@@ -70,6 +83,11 @@ class Python3Dialect(Dialect):
         """Return the arguments that the SDK wants and the user did not give."""
         python = {"py_version": "py3"} if call.get("py_version") is None else {}
         return super().filled(call, base) | python
+
+    def in_the_registry(self, base: BaseImage | None) -> tuple[str, str | None]:
+        """Return the framework alone, as the SDK does."""
+        del base
+        return self.framework.upper(), None
 
     def stock_name(self, image: ParsedImage) -> str:
         """Return what the SDK reads."""
@@ -108,6 +126,16 @@ class HuggingFaceDialect(Dialect):
         if call.get("pytorch_version") is None and call.get("tensorflow_version") is None:
             filled[f"{base.base_framework}_version"] = base.base_framework_version
         return filled
+
+    def in_the_registry(self, base: BaseImage | None) -> tuple[str, str | None]:
+        """Return what Transformers runs on."""
+        if base is None:
+            return super().in_the_registry(base)
+        return (base.base_framework or "").upper(), base.base_framework_version
+
+    def read_off(self, image: ParsedImage) -> dict[str, Any]:
+        """Return the arguments that ask for what an image is of."""
+        return {**super().read_off(image), f"{image.base_framework}_version": image.base_framework_version}
 
     def stock_name(self, image: ParsedImage) -> str:
         """Return what the SDK reads."""

@@ -17,13 +17,14 @@ from sagemaker_custom.catalog_sources import Locations
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.image_uris import parse
 from sagemaker_custom.plan import BuildPlan
+from sagemaker_custom.sdk.attached import JobImage, extras_of, is_still_made
 from sagemaker_custom.sdk.calls import Call, refuse_misspelt, shown_signature
 from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.sdk.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
 from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES, LOCAL_ROLE
-from sagemaker_custom.sdk_v2.attached import ATTACHED_IMAGE, JobImage, extras_of, is_still_made
+from sagemaker_custom.sdk_v2.attached import ATTACHED_IMAGE, completed, described
 from sagemaker_custom.sdk_v2.calls import read_call
 from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, check_code, staged, upload_code
 from sagemaker_custom.sdk_v2.local import CustomLocalSession
@@ -297,8 +298,8 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
         prepare = super()._prepare_init_params_from_job_description
         if image is None:
             return dict(prepare(job_details, model_channel_name))
-        arguments = prepare(image.described(job_details, cls._dialect), model_channel_name)
-        return image.completed(arguments, cls._dialect)
+        arguments = prepare(described(image, job_details, cls._dialect), model_channel_name)
+        return completed(image, arguments, cls._dialect)
 
     def _model_source_dir(self) -> Any:
         if self._clone and self.sagemaker_session.local_mode:

@@ -11,32 +11,34 @@ from sagemaker.core.helper.session_helper import Session
 from sagemaker.core.training.configs import SourceCode
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 from sagemaker.train.model_trainer import Mode
+from typing_extensions import Self
 
 from sagemaker_custom.catalog_sources import Locations
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.plan import BuildPlan
+from sagemaker_custom.sdk.attached import is_still_made
 from sagemaker_custom.sdk.calls import Call
 from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.sdk.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
-from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES, LOCAL_ROLE
 from sagemaker_custom.sdk.workspace import Workspace
+from sagemaker_custom.sdk_v3.attached import SubmittedCode, image_arguments, job_arguments, submitted_code
 from sagemaker_custom.sdk_v3.call import named_call, tags_of
 from sagemaker_custom.sdk_v3.channels import channels_of
 from sagemaker_custom.sdk_v3.job import JobArguments, distributed_of
 from sagemaker_custom.sdk_v3.jobs import AwsJob, LocalJob, NamedTrainer
 from sagemaker_custom.sdk_v3.local import clean_up
-from sagemaker_custom.sdk_v3.model import ExtendedModel
 from sagemaker_custom.sdk_v3.rules import SdkV3Rules
 from sagemaker_custom.sdk_v3.source import requirements_of, upload_bundle
+from sagemaker_custom.sdk_v3.trained import TrainedEstimator
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.source import SourceBundle, bundle, stage
 
 logger = logging.getLogger(__name__)
 
 
-class ExtendedEstimator:
+class ExtendedEstimator(TrainedEstimator):
     """Takes what the SDK v2's estimators take, and these arguments besides; runs on the SDK v3.
 
     Args:
@@ -64,12 +66,10 @@ class ExtendedEstimator:
     """
 
     _dialect: ClassVar[Dialect]
-    _model_class: ClassVar[type[ExtendedModel]]
     _order: ClassVar[tuple[str, ...]] = ("entry_point", "source_dir", "hyperparameters")
     """Names of the arguments that may be given by place."""
     _named: ClassVar[tuple[str, ...]] = ()
     """Names of the arguments about the framework."""
-    _images: ProvidedImages
 
     def __init__(
         self,
@@ -131,7 +131,8 @@ class ExtendedEstimator:
         self.role = self._job.role or (LOCAL_ROLE if self._is_local else None)
         self._hyperparameters = dict(self._job.hyperparameters or {})
         self._workspace: Workspace | None = None
-        self.latest_training_job: AwsJob | LocalJob | None = None
+        self._submitted: SubmittedCode | None = None
+        self.latest_training_job = None
         if self.sagemaker_session is None and not self._is_local:
             self.sagemaker_session = Session()
 
@@ -198,17 +199,17 @@ class ExtendedEstimator:
             lock=read_locks(lock, image_scope).get(image_scope),
         )
 
-    def training_image_uri(self, region: str | None = None) -> str:
-        """Return the URI of the training image; builds nothing."""
+    def training_image_uri(self, region: str | None = None) -> Any:
+        """Return the URI of the training image, which may be a parameter of a pipeline; builds nothing."""
         if self.image_uri is not None:
-            return str(self.image_uri)
+            return self.image_uri
         region = region or self._job.image_uri_region
         return self._images.uri("training", self.instance_type, self.sagemaker_session, region)
 
-    def provide_image(self) -> str:
+    def provide_image(self) -> Any:
         """Make sure that the training image exists, as ``build=`` says, and return its URI."""
         if self.image_uri is not None:
-            return str(self.image_uri)
+            return self.image_uri
         region = self._job.image_uri_region
         return self._images.provide("training", self.instance_type, self.sagemaker_session, region)
 
@@ -227,7 +228,7 @@ class ExtendedEstimator:
             "networking": job.networking(),
             "checkpoint_config": job.checkpoint(),
             "training_image_config": job.image_config(),
-            "distributed": distributed_of(job.distribution),
+            "distributed": self._submitted.distributed if self._submitted else distributed_of(job.distribution),
             "tags": tags_of(job.tags),
             "base_job_name": job.base_job_name or (self._images.base_job_name if self._images.extends else None),
             **self._place(),
@@ -270,6 +271,8 @@ class ExtendedEstimator:
         return bundle(self._job.entry_point, source_dir, self._job.dependencies or (), cache_dir=cache)
 
     def _source_code(self, packed: SourceBundle | None) -> SourceCode | None:
+        if self._submitted is not None:
+            return self._submitted.source
         if packed is None:
             given = self._job.source_dir
             return SourceCode(source_dir=given, entry_script=self._job.entry_point) if given else None
@@ -330,58 +333,46 @@ class ExtendedEstimator:
     def _job_of(self, trainer: NamedTrainer, job_name: str | None) -> AwsJob | LocalJob:
         if self._is_local:
             return LocalJob(name=job_name or trainer.base_job_name, folder=Path(trainer.local_container_root))
-        return AwsJob(job=trainer._latest_training_job)  # noqa: SLF001 - the SDK says to read it there
+        job = trainer._latest_training_job  # noqa: SLF001 - the SDK says to read it there
+        return AwsJob(job=job, sagemaker_session=self.sagemaker_session)
 
-    @property
-    def model_data(self) -> str:
-        """Where the trained model is.
-
-        Raises:
-            UsageError: Nothing was trained.
-        """
-        if self.latest_training_job is None:
-            raise UsageError(f"{type(self).__name__} has not trained a model", hint="call fit() first")
-        return self.latest_training_job.model_data
-
-    def create_model(self, **arguments: Any) -> ExtendedModel:
-        """Make the model that ``deploy()`` serves: with the inference image of the pair, not the training image.
+    @classmethod
+    def attach(
+        cls, training_job_name: str, sagemaker_session: Any = None, model_channel_name: str | None = "model"
+    ) -> Self:
+        """Make the estimator of a job again, which either line of the SDK has started, and wait for the job's end.
 
         Args:
-            **arguments: Of the model's class, by the SDK v2's names; ``image_uri`` names another image.
+            training_job_name: Of the job.
+            sagemaker_session: The SDK's; default: a new one.
+            model_channel_name: Of the channel with a model that was trained before, if there is one.
+
+        Raises:
+            UsageError: The image is one of another framework, or does not say what it was extended by.
+            ImageMissingError: It is not there any more, and with it what it was extended by.
         """
-        job = self._job
-        network = {"Subnets": job.subnets, "SecurityGroupIds": job.security_group_ids}
-        image = arguments.pop("image_uri", None) or self.image_uri
-        given = {
-            "model_data": self.model_data,
-            "role": self.role,
-            "entry_point": job.entry_point,
-            "source_dir": job.source_dir,
-            "dependencies": job.dependencies,
-            "code_location": job.code_location,
-            "vpc_config": network if job.subnets and job.security_group_ids else None,
-            "enable_network_isolation": job.enable_network_isolation,
-            "sagemaker_session": self.sagemaker_session,
-            **arguments,
+        session = sagemaker_session or Session()
+        client = session.sagemaker_client
+        details = client.describe_training_job(TrainingJobName=training_job_name)
+        arguments = {
+            **job_arguments(details, model_channel_name),
+            **cls._asking_for_the_image(details, session),
+            "tags": client.list_tags(ResourceArn=details["TrainingJobArn"])["Tags"],
         }
-        return self._model_class.of_estimator(self._images, image, given, workspace=self._workspace)
+        code = submitted_code(details, session)
+        if code is not None:
+            arguments |= {"entry_point": code.source.entry_script, "source_dir": code.source.source_dir}
+        estimator = cls(**arguments, sagemaker_session=session)
+        estimator._take_up(AwsJob.named(training_job_name, session), code)
+        return estimator
 
-    def deploy(
-        self, initial_instance_count: int | None = None, instance_type: str | None = None, **arguments: Any
-    ) -> Any:
-        """Serve the trained model, after making sure that the inference image exists.
+    @classmethod
+    def _asking_for_the_image(cls, details: Mapping[str, Any], session: Any) -> dict[str, Any]:
+        return image_arguments(details, cls._dialect, session)
 
-        Args:
-            initial_instance_count: How many machines.
-            instance_type: Of what type; ``local`` for a container on this machine.
-            **arguments: Of the model's ``deploy()``; what it does not take goes to :meth:`create_model`.
-
-        Raises:
-            ImageMissingError: The image does not exist, and ``build="never"``.
-            BuildError: It could not be built.
-            UsageError: Nothing was trained, or the SDK v3 has nothing that does what is asked for.
-        """
-        of_deploy = {name: arguments.pop(name) for name in tuple(arguments) if name in self._model_class.deploy_takes()}
-        name = arguments.pop("model_name", None)
-        model = self.create_model(**arguments, **({"name": name} if name else {}))
-        return model.deploy(initial_instance_count, instance_type, **of_deploy)
+    def _take_up(self, job: AwsJob, code: SubmittedCode | None) -> None:
+        self._submitted, self.latest_training_job = code, job
+        then, now = job.image_uri, self.training_image_uri()
+        if self._images.extends and not is_still_made(then, now):
+            logger.warning("the job trained with %s; fit() would use %s now", then, now)
+        job.wait(logs=None)

@@ -9,6 +9,7 @@ from typing import Any
 from pydantic import PrivateAttr
 from sagemaker.core.resources import TrainingJob
 from sagemaker.train.model_trainer import ModelTrainer
+from typing_extensions import Self
 
 _MODEL = "compressed_artifacts/model.tar.gz"
 
@@ -35,6 +36,23 @@ class AwsJob:
 
     job: TrainingJob
     """The SDK v3's."""
+    sagemaker_session: Any
+
+    @classmethod
+    def named(cls, name: str, session: Any) -> Self:
+        """Ask AWS for a job.
+
+        Args:
+            name: Of the job.
+            session: The SDK's.
+        """
+        job = TrainingJob.get(name, session=session.boto_session, region=session.boto_region_name)
+        return cls(job=job, sagemaker_session=session)
+
+    @property
+    def image_uri(self) -> str:
+        """What it trained with."""
+        return str(self.job.algorithm_specification.training_image)
 
     @property
     def name(self) -> str:
@@ -52,13 +70,19 @@ class AwsJob:
             artifacts = self.job.model_artifacts
         return str(artifacts.s3_model_artifacts)
 
+    def describe(self) -> dict[str, Any]:
+        """Return what AWS says of it."""
+        said: dict[str, Any] = self.sagemaker_session.sagemaker_client.describe_training_job(TrainingJobName=self.name)
+        return said
+
     def wait(self, logs: Any = "All") -> None:
         """Wait for its end.
 
         Args:
             logs: Whether to print its log meanwhile.
         """
-        self.job.wait(logs=bool(logs))
+        # "None" is how the SDK v2 says it.
+        self.job.wait(logs=bool(logs) and logs != "None")
 
     def stop(self) -> None:
         """Stop it."""
@@ -83,6 +107,14 @@ class LocalJob:
     def model_data(self) -> str:
         """Where the model is."""
         return (self.folder / _MODEL).as_uri()
+
+    def describe(self) -> dict[str, Any]:
+        """Return what AWS would say of it."""
+        return {
+            "TrainingJobName": self.name,
+            "TrainingJobStatus": "Completed",
+            "ModelArtifacts": {"S3ModelArtifacts": self.model_data},
+        }
 
     def wait(self, logs: Any = "All") -> None:
         """Return: it has ended."""

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from importlib import import_module
+from dataclasses import fields
 from pathlib import Path
-from shutil import copytree
 from typing import Any, ClassVar
 
-import boto3
-from sagemaker.core.common_utils import custom_extractall_tarfile, name_from_base
 from sagemaker.core.helper.session_helper import Session
-from sagemaker.core.training.configs import Networking, SourceCode
+from sagemaker.core.training.configs import SourceCode
 from typing_extensions import Self
 
 from sagemaker_custom.catalog_sources import Locations
@@ -24,84 +19,18 @@ from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.sdk.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
 from sagemaker_custom.sdk.provided import ProvidedImages
-from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES
 from sagemaker_custom.sdk.workspace import Workspace
-from sagemaker_custom.sdk_v3.call import named_call, refuse_others, tags_of
-from sagemaker_custom.sdk_v3.local import CustomLocalSession, LocalContainerDefinition, LocalServer
-from sagemaker_custom.sdk_v3.predictor import CustomPredictor
+from sagemaker_custom.sdk_v3.builder import builder_of
+from sagemaker_custom.sdk_v3.call import named_call, refuse_others
+from sagemaker_custom.sdk_v3.hosted import HostedModel
+from sagemaker_custom.sdk_v3.local_model import LocalModel
+from sagemaker_custom.sdk_v3.model_arguments import INSTEAD, OF_DEPLOY, ModelArguments
 from sagemaker_custom.sdk_v3.rules import SdkV3Rules
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.source import bundle, stage
 
-_TO_BUILDER = "ModelBuilder(image_uri=inference_image(…)), and its arguments"
-INSTEAD = {
-    "additional_model_data_sources": _TO_BUILDER,
-    "git_config": "source_dir= with a clone of the repository",
-    "model_reference_arn": _TO_BUILDER,
-    "resources": _TO_BUILDER,
-}
-"""Arguments of the SDK v2's models that have no place here → what does the same."""
-INSTEAD_OF_DEPLOY = {
-    "accelerator_type": "an instance type that has the accelerator: AWS has ended Elastic Inference",
-    "accept_eula": _TO_BUILDER,
-    "endpoint_type": _TO_BUILDER,
-    "inference_component_name": _TO_BUILDER,
-    "inference_recommendation_id": "ModelBuilder.from_recommendation_job()",
-    "managed_instance_scaling": _TO_BUILDER,
-    "model_reference_arn": _TO_BUILDER,
-    "resources": _TO_BUILDER,
-    "use_compiled_model": "a model that was compiled beforehand: AWS has ended Neo's place in the SDK",
-}
-"""Arguments of the SDK v2's ``deploy()`` that have no place here → what does the same."""
-_HANDED_ON = (
-    *("async_inference_config", "container_startup_health_check_timeout", "data_capture_config", "endpoint_logging"),
-    *("explainer_config", "inference_ami_version", "kms_key", "model_data_download_timeout", "routing_config"),
-    *("serverless_inference_config", "update_endpoint", "volume_size"),
-)
-_OF_DEPLOY = frozenset({*_HANDED_ON, *INSTEAD_OF_DEPLOY, "serializer", "deserializer", "endpoint_name", "tags", "wait"})
-_WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS"
-_LOG_LEVEL = 20
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelArguments:
-    """What a model of the SDK v2 takes besides its image, by its names."""
-
-    model_data: str | None = None
-    role: str | None = None
-    entry_point: str | None = None
-    source_dir: str | None = None
-    dependencies: Sequence[str] | None = None
-    env: Mapping[str, str] | None = None
-    name: str | None = None
-    vpc_config: Mapping[str, Sequence[str]] | None = None
-    enable_network_isolation: bool | None = None
-    sagemaker_session: Any = None
-    model_kms_key: str | None = None
-    image_config: Any = None
-    code_location: str | None = None
-    container_log_level: int = _LOG_LEVEL
-    model_server_workers: int | None = None
-    predictor_cls: Any = None
-
-    def environment(self) -> dict[str, str]:
-        """Return what the container gets besides what names its script."""
-        workers = {} if self.model_server_workers is None else {_WORKERS: str(self.model_server_workers)}
-        return {**workers, **(self.env or {})}
-
-    def network(self) -> Networking | None:
-        """Say in which network."""
-        if self.vpc_config is None and not self.enable_network_isolation:
-            return None
-        vpc = self.vpc_config or {}
-        return Networking(
-            subnets=list(vpc["Subnets"]) if vpc else None,
-            security_group_ids=list(vpc["SecurityGroupIds"]) if vpc else None,
-            enable_network_isolation=bool(self.enable_network_isolation),
-        )
-
-
-class ExtendedModel:
+class ExtendedModel(HostedModel):
     """Takes what the SDK v2's models take, and these arguments besides; runs on the SDK v3.
 
     Args:
@@ -124,10 +53,8 @@ class ExtendedModel:
     """
 
     _dialect: ClassVar[Dialect]
-    _predictor_class: ClassVar[type[CustomPredictor]] = CustomPredictor
     _order: ClassVar[tuple[str, ...]] = ("model_data", "role", "entry_point")
     _named: ClassVar[tuple[str, ...]] = ()
-    _images: ProvidedImages
     _trained_in: Workspace | None
     _workspace: Workspace | None
 
@@ -203,7 +130,7 @@ class ExtendedModel:
     @classmethod
     def deploy_takes(cls) -> frozenset[str]:
         """Return the names of the arguments of :meth:`deploy`, all others being the model's own."""
-        return _OF_DEPLOY
+        return OF_DEPLOY
 
     def _read(self, call: Call, settings: Settings | None) -> None:
         of_the_framework = {*self._named, "image_uri"}
@@ -216,6 +143,7 @@ class ExtendedModel:
         for name in self._named:
             setattr(self, name, call.get(name))
         self.model_data, self.role = self._arguments.model_data, self._arguments.role
+        self.name = self._arguments.name
         self.sagemaker_session = self._arguments.sagemaker_session
         self._trained_in = None
         self._workspace = None
@@ -236,6 +164,17 @@ class ExtendedModel:
             )
         return self._images.plan("inference", instance_type, self.sagemaker_session)
 
+    def serving_image_uri(self, region_name: str | None = None, instance_type: Any = None) -> str:
+        """Return the URI of the inference image; builds nothing.
+
+        Args:
+            region_name: Default: the session's.
+            instance_type: As for :meth:`plan_image`.
+        """
+        if self.image_uri is not None:
+            return str(self.image_uri)
+        return self._images.uri("inference", instance_type, self.sagemaker_session, region_name)
+
     def build_image(self, instance_type: str | None = None, lock: OneLock | None = None) -> str:
         """Build the image now, unless it is there, whatever ``build=`` says about endpoints, and return its URI.
 
@@ -253,11 +192,12 @@ class ExtendedModel:
         chosen = read_locks(lock, "inference").get("inference")
         return self._images.provide("inference", instance_type, self.sagemaker_session, policy=policy, lock=chosen)
 
-    def model_builder(self, instance_type: str | None = None) -> Any:
+    def model_builder(self, instance_type: Any = None, image_uri: Any = None) -> Any:
         """Make the SDK v3's ``ModelBuilder`` that ``deploy()`` runs: image made sure of, code laid out.
 
         Args:
             instance_type: Says CPU or GPU.
+            image_uri: To use instead of the model's, untouched.
 
         Raises:
             SourceError: The code cannot be packed; said before anything is built.
@@ -265,163 +205,56 @@ class ExtendedModel:
             BuildError: It could not be built.
         """
         code = self._source_code()
-        arguments = self._arguments
-        builder = imported_model_builder(self.sagemaker_session)(
-            image_uri=self._provided(instance_type),
-            s3_model_data_url=arguments.model_data,
-            model_path=str(self._folder / "builder"),
-            role_arn=self.role,
-            sagemaker_session=self.sagemaker_session,
-            source_code=code,
-            env_vars=arguments.environment(),
-            network=arguments.network(),
+        if self.sagemaker_session is None:
+            self.sagemaker_session = Session()
+        return builder_of(
+            self._arguments,
+            image=image_uri or self._provided(instance_type),
+            code=code,
+            role=self.role,
+            session=self.sagemaker_session,
+            workspace=self._space,
             instance_type=instance_type,
-            image_config=arguments.image_config,
         )
-        # Neither has an argument of its own; the SDK looks for them on the object.
-        builder.container_log_level, builder.model_kms_key = arguments.container_log_level, arguments.model_kms_key
-        return builder
 
-    def _provided(self, instance_type: str | None) -> str:
+    def _in_the_registry(self, instance_type: Any) -> tuple[str | None, str | None]:
+        base = self.plan_image(instance_type).base if self.image_uri is None else None
+        return self._dialect.in_the_registry(base)
+
+    def _provided(self, instance_type: Any) -> Any:
+        # A given one may be a parameter of a pipeline.
         if self.image_uri is not None:
-            return str(self.image_uri)
+            return self.image_uri
         return self._images.provide("inference", instance_type, self.sagemaker_session)
 
     @property
-    def _folder(self) -> Path:
+    def _space(self) -> Workspace:
         if self._workspace is None:
             self._workspace = Workspace()
-        return self._workspace.path
+        return self._workspace
 
     def _source_code(self) -> SourceCode | None:
         arguments = self._arguments
         if arguments.entry_point is None:
             return None
         if (arguments.source_dir or "").startswith("s3://"):
+            if not str(arguments.source_dir).endswith(".tar.gz"):
+                raise UsageError(
+                    f"the code at {arguments.source_dir} cannot be put into the model: it is no archive",
+                    hint="give source_dir= with a folder of this machine, or with what source_code() has packed",
+                )
             return SourceCode(source_dir=arguments.source_dir, entry_script=arguments.entry_point)
         cache = Path(self._settings.cache_dir)
         packed = bundle(arguments.entry_point, arguments.source_dir, arguments.dependencies or (), cache_dir=cache)
-        return SourceCode(source_dir=str(stage(packed, self._folder)), entry_script=packed.script_name)
+        return SourceCode(source_dir=str(stage(packed, self._space.path)), entry_script=packed.script_name)
 
-    def deploy(
-        self,
-        initial_instance_count: int | None = None,
-        instance_type: str | None = None,
-        serializer: Any = None,
-        deserializer: Any = None,
-        endpoint_name: str | None = None,
-        tags: Any = None,
-        wait: bool = True,
-        **more: Any,
-    ) -> Any:
-        """Serve, after making sure that the image exists.
-
-        Args:
-            initial_instance_count: How many machines.
-            instance_type: Of what type; ``local`` for a container on this machine.
-            serializer: Of the SDK v3; default: as the SDK v2 has it for the framework.
-            deserializer: Likewise.
-            endpoint_name: Default: one that is made up.
-            tags: Of model and endpoint.
-            wait: Whether to return when the endpoint is in service.
-            **more: Every other argument that ``deploy()`` has in the SDK v2.
-
-        Returns:
-            The predictor, which is of ``predictor_cls`` where one was given.
-
-        Raises:
-            SourceError: The code cannot be packed; said before anything is built.
-            ImageMissingError: The image does not exist, and ``build="never"``.
-            BuildError: It could not be built.
-            UsageError: The SDK v3 has nothing that does what is asked for.
-        """
-        refuse_others(more, _HANDED_ON, INSTEAD_OF_DEPLOY)
-        if instance_type in LOCAL_INSTANCE_TYPES:
-            return self._deployed_here(instance_type, endpoint_name, serializer, deserializer)
-        if self.sagemaker_session is None:
-            self.sagemaker_session = Session()
-        builder = self.model_builder(instance_type)
-        builder.build(model_name=self._arguments.name, tags=_as_api(tags))
-        name = endpoint_name or self._new_name()
-        serverless = more.pop("serverless_inference_config", None)
-        builder.deploy(
-            endpoint_name=name,
-            initial_instance_count=initial_instance_count,
-            instance_type=instance_type,
-            wait=wait,
-            inference_config=serverless or more.pop("async_inference_config", None),
-            **{key: value for key, value in {**more, "tags": _as_api(tags)}.items() if value is not None},
+    def _local_model(self, instance_type: str) -> LocalModel:
+        code, arguments = self._source_code(), self._arguments
+        return LocalModel(
+            image=self._provided(instance_type),
+            model_data=arguments.model_data,
+            code=code,
+            environment=arguments.environment(),
+            log_level=arguments.container_log_level,
+            workspace=self._space,
         )
-        return self._predictor(name, serializer, deserializer)
-
-    def _new_name(self) -> str:
-        given = self._arguments.name or ("endpoint" if self.image_uri else None)
-        return str(name_from_base(given or self._images.base_job_name))
-
-    def _predictor(self, name: str, serializer: Any, deserializer: Any, **more: Any) -> Any:
-        chosen = {"serializer": serializer, "deserializer": deserializer}
-        given = {key: value for key, value in chosen.items() if value is not None}
-        return (self._arguments.predictor_cls or self._predictor_class)(name, self.sagemaker_session, **given, **more)
-
-    def _deployed_here(self, instance_type: str, endpoint_name: str | None, serializer: Any, deserializer: Any) -> Any:
-        code, image = self._source_code(), self._provided(instance_type)
-        session = self.sagemaker_session
-        if not isinstance(session, CustomLocalSession):
-            session = CustomLocalSession(getattr(session, "boto_session", None))
-        environment = {**self._arguments.environment()}
-        folder = self._folder / "model"
-        self._lay_out(folder, session)
-        if code is not None:
-            copytree(code.source_dir, folder / "code", dirs_exist_ok=True)
-            environment |= {
-                "SAGEMAKER_PROGRAM": str(code.entry_script),
-                "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-                "SAGEMAKER_CONTAINER_LOG_LEVEL": str(self._arguments.container_log_level),
-                "SAGEMAKER_REGION": str(session.boto_region_name),
-            }
-        definition = LocalContainerDefinition(
-            image=image, model=folder, environment=environment, shm_size=session.shm_size
-        )
-        server = LocalServer(
-            definition, port=session.serving_port, timeout_s=session.endpoint_timeout_s, keeps=(self._workspace,)
-        )
-        server.start()
-        name = endpoint_name or self._new_name()
-        return self._predictor(name, serializer, deserializer, server=server)
-
-    def _lay_out(self, folder: Path, session: Any) -> None:
-        """Unpack the model where the container will find it."""
-        folder.mkdir(exist_ok=True)
-        data = self._arguments.model_data
-        if data is None:
-            return
-        archive = self._folder / "model.tar.gz"
-        if data.startswith("s3://"):
-            bucket, _, key = data.removeprefix("s3://").partition("/")
-            session.s3_client.download_file(bucket, key, str(archive))
-        else:
-            archive = Path(data.removeprefix("file://"))
-        with tarfile.open(archive) as packed:
-            custom_extractall_tarfile(packed, str(folder))
-
-
-def imported_model_builder(session: Any) -> Any:
-    """Import the SDK v3's ``ModelBuilder``.
-
-    Importing it makes a client of boto3's default session, which fails where the session's region is configured
-    nowhere else.
-
-    Args:
-        session: The SDK's; its boto session is the default one meanwhile, unless there is another.
-    """
-    before = boto3.DEFAULT_SESSION
-    boto3.DEFAULT_SESSION = before or session.boto_session
-    try:
-        return import_module("sagemaker.serve.model_builder").ModelBuilder
-    finally:
-        boto3.DEFAULT_SESSION = before
-
-
-def _as_api(tags: Any) -> list[dict[str, str]] | None:
-    read = tags_of(tags)
-    return None if read is None else [{"Key": tag.key, "Value": tag.value} for tag in read]

@@ -8,6 +8,7 @@ from typing import Any
 from sagemaker_custom.catalog_sources import Locations
 from sagemaker_custom.sdk.images import Extras
 from sagemaker_custom.sdk.own import BuildArguments, FilePath, OwnImages, given_own_image
+from sagemaker_custom.sdk_v3.attached import trained_with
 from sagemaker_custom.sdk_v3.call import named_call
 from sagemaker_custom.sdk_v3.estimator import ExtendedEstimator
 from sagemaker_custom.sdk_v3.model import ExtendedModel
@@ -80,6 +81,10 @@ class OwnModel(ExtendedModel):
             rules=SdkV3Rules(),
         )
         self._images = OwnImages(None, serving, arguments, self.sagemaker_session)
+
+    def _in_the_registry(self, instance_type: Any) -> tuple[str | None, str | None]:
+        del instance_type
+        return None, None
 
 
 class CustomModel(OwnModel):
@@ -182,3 +187,8 @@ class CustomFramework(ExtendedEstimator):
             rules=SdkV3Rules(),
         )
         self._images = OwnImages(training, serving, arguments, self.sagemaker_session)
+
+    @classmethod
+    def _asking_for_the_image(cls, details: Mapping[str, Any], session: Any) -> dict[str, Any]:
+        del session
+        return {"image_uri": trained_with(details)}

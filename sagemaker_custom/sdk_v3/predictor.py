@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from botocore.exceptions import ClientError
 from sagemaker.core.deserializers import CSVDeserializer, JSONDeserializer, NumpyDeserializer
 from sagemaker.core.helper.session_helper import Session
+from sagemaker.core.model_monitor.data_capture_config import DataCaptureConfig
 from sagemaker.core.serializers import CSVSerializer, JSONSerializer, LibSVMSerializer, NumpySerializer
 
 from sagemaker_custom.errors import UsageError
+from sagemaker_custom.sdk_v3.absent import OF_PREDICTORS, absent
+from sagemaker_custom.sdk_v3.call import tags_as_api
+from sagemaker_custom.sdk_v3.endpoint_config import current_config, other_machines, update_endpoint
 from sagemaker_custom.sdk_v3.local import LocalServer
 
 
@@ -46,6 +50,11 @@ class CustomPredictor:
         self.deserializer = deserializer or self._deserializer()
         self.component_name = component_name
         self._server = server
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            raise absent(self, name, OF_PREDICTORS)
 
     @property
     def content_type(self) -> str:
@@ -96,6 +105,67 @@ class CustomPredictor:
         client = self._server or self.sagemaker_session.sagemaker_runtime_client
         answer = client.invoke_endpoint(**request)
         return self.deserializer.deserialize(answer["Body"], answer.get("ContentType", ""))
+
+    def update_endpoint(
+        self,
+        initial_instance_count: int | None = None,
+        instance_type: str | None = None,
+        model_name: str | None = None,
+        tags: Any = None,
+        kms_key: str | None = None,
+        data_capture_config_dict: Mapping[str, Any] | None = None,
+        wait: bool = True,
+    ) -> None:
+        """Give the endpoint other machines, another model, or what else its configuration says.
+
+        Args:
+            initial_instance_count: How many machines.
+            instance_type: Of what type.
+            model_name: Default: the same model.
+            tags: Of the configuration; default: those it has.
+            kms_key: For its storage; default: the one it has.
+            data_capture_config_dict: As the API has it; default: the one it has.
+            wait: Whether to return when it is in service again.
+
+        Raises:
+            UsageError: Machines are named in part, it is not clear which model is meant, or it is a local endpoint.
+        """
+        session = self._session_on_aws()
+        changes = {"Tags": tags_as_api(tags), "KmsKeyId": kms_key, "DataCaptureConfig": data_capture_config_dict}
+        if initial_instance_count or instance_type or model_name:
+            variants = current_config(session.sagemaker_client, self.endpoint_name)["ProductionVariants"]
+            changes["ProductionVariants"] = other_machines(
+                variants, count=initial_instance_count, instance_type=instance_type, model_name=model_name
+            )
+        given = {name: value for name, value in changes.items() if value is not None}
+        update_endpoint(session, self.endpoint_name, given, wait=wait)
+
+    def update_data_capture_config(self, data_capture_config: Any) -> None:
+        """Have requests and answers of the endpoint written down, or not.
+
+        Args:
+            data_capture_config: Of the SDK v3 (``sagemaker.core.model_monitor``); ``None`` changes nothing.
+        """
+        described = None if data_capture_config is None else data_capture_config._to_request_dict()  # noqa: SLF001
+        self.update_endpoint(data_capture_config_dict=described)
+
+    def enable_data_capture(self) -> None:
+        """Have requests and answers of the endpoint written to the session's default bucket."""
+        session = self._session_on_aws()
+        self.update_data_capture_config(DataCaptureConfig(enable_capture=True, sagemaker_session=session))
+
+    def disable_data_capture(self) -> None:
+        """Have nothing written down any more."""
+        session = self._session_on_aws()
+        self.update_data_capture_config(DataCaptureConfig(enable_capture=False, sagemaker_session=session))
+
+    def _session_on_aws(self) -> Any:
+        if self._server is not None:
+            raise UsageError(
+                f"the endpoint {self.endpoint_name} is a container of this machine, and stays as it is",
+                hint="call delete_endpoint(), and deploy() again",
+            )
+        return self.sagemaker_session
 
     def delete_endpoint(self, delete_endpoint_config: bool = True) -> None:
         """Delete the endpoint.
