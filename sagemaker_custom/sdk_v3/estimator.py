@@ -364,7 +364,12 @@ class ExtendedEstimator:
             "sagemaker_session": self.sagemaker_session,
             **arguments,
         }
-        return self._model_class.of_estimator(self._images, image, given, workspace=self._workspace)
+        model_class, images = self._served_by()
+        return model_class.of_estimator(images, image, given, workspace=self._workspace)
+
+    def _served_by(self) -> tuple[type[ExtendedModel], ProvidedImages]:
+        """Return the class of the model, and its images."""
+        return self._model_class, self._images
 
     def deploy(
         self, initial_instance_count: int | None = None, instance_type: str | None = None, **arguments: Any

@@ -27,7 +27,6 @@ from sagemaker_custom.errors import ImageMissingError, SourceError, UsageError
 ROLE = "arn:aws:iam::123456789012:role/SageMakerRole"
 CPU = "ml.m5.xlarge"
 OWN = "123456789012.dkr.ecr.us-east-1.amazonaws.com/own:1"
-CODE = "/opt/ml/processing/input/code"
 CASES = {
     "pytorch": (CustomPyTorchProcessor, CustomPyTorch, {}, {}),
     "tensorflow": (CustomTensorFlowProcessor, CustomTensorFlow, {"framework_version": "2.14"}, {}),
@@ -305,16 +304,6 @@ class TestJob:
         [output] = job.outputs
         assert output.source == "/opt/ml/processing/clean"
         assert output.destination == f"s3://{cloud.bucket}/{job.job_name}/output/output-1"
-
-    def test_reads_the_same_input_again(self, cloud, make, code, tmp_path):
-        (tmp_path / "rows.csv").write_text("1\n")
-        given = ProcessingInput(str(tmp_path / "rows.csv"), "/opt/ml/processing/rows")
-        processor = make()
-        for rows in (b"1\n", b"2\n"):
-            (tmp_path / "rows.csv").write_bytes(rows)
-            processor.run("clean.py", source_dir=str(code), inputs=[given], wait=False, logs=False)
-            [uploaded] = inputs_of(cloud.request("CreateProcessingJob")).values()
-            assert cloud.download_uri(uploaded["S3Uri"]).read() == rows
 
     def test_takes_nothing_that_is_no_input(self, make, code):
         with pytest.raises((TypeError, UsageError), match="ProcessingInput"):
