@@ -150,4 +150,5 @@ def plain_name(item: Any) -> str | None:
     Args:
         item: One of these, or the name itself.
     """
-    return getattr(item, "value", item)
+    name: str | None = getattr(item, "value", item)
+    return name

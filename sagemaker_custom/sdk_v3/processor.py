@@ -220,7 +220,9 @@ class ExtendedProcessor(FrameworkProcessor):  # type: ignore[misc]  # the SDK ha
         except RuntimeError as error:
             if isinstance(error, SageMakerCustomError):
                 raise
-            raise LocalContainerError(f"the processing job failed: {error}", hint="its output above says why") from error
+            raise LocalContainerError(
+                f"the processing job failed: {error}", hint="its output above says why"
+            ) from error
         finally:
             self._folder = None
 
@@ -258,9 +260,7 @@ class ExtendedProcessor(FrameworkProcessor):  # type: ignore[misc]  # the SDK ha
             kms_key=kms_key or self.output_kms_key,
             settings=self._settings,
         )
-        return super()._pack_and_upload_code(
-            packed.script_name, uploaded.uri, requirements, job_name, inputs, kms_key
-        )
+        return super()._pack_and_upload_code(packed.script_name, uploaded.uri, requirements, job_name, inputs, kms_key)
 
     def _generate_framework_script(self, user_script: str, *args: Any, **kwargs: Any) -> Any:
         # The SDK forgets in which folder of the code the script is.

@@ -213,7 +213,9 @@ class TestJob:
         job = run(
             inputs=[
                 ProcessingInput("s3://data/raw", "/opt/ml/processing/raw"),
-                ProcessingInput(source=str(tmp_path / "rows.csv"), destination="/opt/ml/processing/rows", input_name="r"),
+                ProcessingInput(
+                    source=str(tmp_path / "rows.csv"), destination="/opt/ml/processing/rows", input_name="r"
+                ),
                 ProcessingInput("s3://data/all", "/opt/ml/processing/all", s3_data_distribution_type="ShardedByS3Key"),
             ],
             outputs=[

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -284,8 +285,7 @@ class _Jobs:
             raise RuntimeError(self._failure)
         self.sent.append(request)
         inputs = {item["InputName"]: item["S3Input"]["S3Uri"] for item in request["ProcessingInputs"]}
-        with open(inputs["entrypoint"].removeprefix("file://"), encoding="utf-8") as file:
-            self.start = file.read()
+        self.start = Path(inputs["entrypoint"].removeprefix("file://")).read_text(encoding="utf-8")
 
 
 class TestInstead:
