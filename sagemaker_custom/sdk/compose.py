@@ -31,7 +31,7 @@ _VERSION_TIMEOUT_S = 30
 _STOP_TIMEOUT_S = 1
 _DOWN_TIMEOUT_S = 120
 _DOWN = ("down", "--volumes", "--remove-orphans", "--timeout", str(_STOP_TIMEOUT_S))
-_LAST_LINES = 20
+_LAST_LINES = 40
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _HTTP_TIMEOUT = {"COMPOSE_HTTP_TIMEOUT": "120"}
 """The old program's own minute is short for an engine that creates a container from a large image."""

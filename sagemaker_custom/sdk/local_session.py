@@ -15,7 +15,7 @@ from sagemaker_custom.sdk.local_endpoints import LocalRuntimeClient
 from sagemaker_custom.sdk.local_gpu import local_instance_type, require_gpu
 from sagemaker_custom.sdk.local_servers import LocalServer
 from sagemaker_custom.sdk.local_services import DEFAULT_SERVING_PORT, LocalOptions
-from sagemaker_custom.sdk.rules import LOCAL_AUTO
+from sagemaker_custom.sdk.rules import LOCAL_AUTO, LOCAL_INSTANCE_TYPES, LOCAL_ROLE
 from sagemaker_custom.sdk.serving import EngineInfo, choose_port, host_of
 from sagemaker_custom.wiring import DEFAULT_LOCAL_REGION, Parts
 
@@ -110,6 +110,21 @@ class LaptopSession(SdkClass):  # type: ignore[misc]  # the SDK has no types
         if session.config is not None:
             adopted.config = session.config
         return adopted
+
+    @classmethod
+    def use_in(cls, given: dict[str, Any]) -> None:
+        """Give local mode a session, a role, and an instance type that need no AWS account; nothing to other modes.
+
+        Args:
+            given: Arguments by name, which are changed.
+        """
+        if given.get("instance_type") not in LOCAL_INSTANCE_TYPES:
+            return
+        session = given.get("sagemaker_session")
+        given["sagemaker_session"] = session = cls() if session is None else cls.adopt(session)
+        if isinstance(session, cls):
+            given["instance_type"] = session.which(given["instance_type"])
+        given["role"] = given.get("role") or LOCAL_ROLE
 
     def _initialize(self, boto_session: Any, *args: Any, **kwargs: Any) -> None:
         if self.s3_endpoint_url is not None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import PrivateAttr
 from sagemaker.core.resources import TrainingJob
 from sagemaker.train.model_trainer import ModelTrainer
-
-_MODEL = "compressed_artifacts/model.tar.gz"
 
 
 class NamedTrainer(ModelTrainer):  # type: ignore[misc]  # the SDK has no types
@@ -71,21 +69,47 @@ class LocalJob:
 
     name: str
     """Of the job."""
-    folder: Path
-    """Where the SDK left what it made."""
+    model_data: str
+    """Where the model is."""
 
     @property
     def job_name(self) -> str:
-        """The same."""
+        """The same as the name."""
         return self.name
-
-    @property
-    def model_data(self) -> str:
-        """Where the model is."""
-        return (self.folder / _MODEL).as_uri()
 
     def wait(self, logs: Any = "All") -> None:
         """Return: it has ended."""
 
     def stop(self) -> None:
         """Return: it has ended."""
+
+
+def train_here(trainer: NamedTrainer, channels: Sequence[Any], session: Any) -> LocalJob:
+    """Do what a trainer would ask AWS for in containers of this machine.
+
+    Args:
+        trainer: In the SDK's mode for that, so that its code and channels stay here.
+        channels: Of the SDK v3.
+        session: Of local mode; has the containers.
+
+    Raises:
+        LocalContainerError: A container ended with an error.
+        EngineUnavailableError: No container can be started.
+    """
+    request = trainer._create_training_job_args(list(channels) or None, boto3=True)  # noqa: SLF001 - no other way
+    request["InputDataConfig"] = [_channel_of_files(channel) for channel in request.get("InputDataConfig") or ()]
+    request["OutputDataConfig"] = {"S3OutputPath": "", **(request.get("OutputDataConfig") or {})}
+    client = session.sagemaker_client
+    client.create_training_job(**request)
+    name = request["TrainingJobName"]
+    model = client.describe_training_job(name)["ModelArtifacts"]["S3ModelArtifacts"]
+    return LocalJob(name=name, model_data=model)
+
+
+def _channel_of_files(channel: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe a channel as local mode reads it: files of this machine are no file system of AWS there."""
+    here = channel["DataSource"].get("FileSystemDataSource")
+    if here is None:
+        return dict(channel)
+    files = {"FileUri": f"file://{here['DirectoryPath']}", "FileDataDistributionType": "FullyReplicated"}
+    return {**channel, "DataSource": {"FileDataSource": files}}

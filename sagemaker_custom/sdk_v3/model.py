@@ -24,6 +24,7 @@ from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES
 from sagemaker_custom.sdk.workspace import Workspace
 from sagemaker_custom.sdk_v3.builder import builder_of
 from sagemaker_custom.sdk_v3.call import named_call, refuse_others, tags_as_api
+from sagemaker_custom.sdk_v3.local import CustomLocalSession
 from sagemaker_custom.sdk_v3.local_model import LocalModel
 from sagemaker_custom.sdk_v3.model_arguments import (
     HANDED_ON,
@@ -65,7 +66,6 @@ class ExtendedModel:
     _order: ClassVar[tuple[str, ...]] = ("model_data", "role", "entry_point")
     _named: ClassVar[tuple[str, ...]] = ()
     _images: ProvidedImages
-    _trained_in: Workspace | None
     _workspace: Workspace | None
 
     def __init__(
@@ -117,8 +117,6 @@ class ExtendedModel:
         images: ProvidedImages,
         image_uri: str | None,
         given: Mapping[str, Any],
-        *,
-        workspace: Workspace | None,
     ) -> Self:
         """Make the model of an estimator, with its images.
 
@@ -126,16 +124,15 @@ class ExtendedModel:
             images: The estimator's.
             image_uri: One to use untouched, if one is given.
             given: Arguments by name.
-            workspace: Folder where a job of this machine left its model, which has to outlive the estimator.
         """
         model = cls.__new__(cls)
         call = Call(given={**given, "image_uri": image_uri}, defaults={}, takes=frozenset())
-        model._take_over(images, call, workspace)  # noqa: SLF001 - its own
+        model._take_over(images, call)  # noqa: SLF001 - its own
         return model
 
-    def _take_over(self, images: ProvidedImages, call: Call, workspace: Workspace | None) -> None:
+    def _take_over(self, images: ProvidedImages, call: Call) -> None:
         self._read(call, None)
-        self._images, self._trained_in = images, workspace
+        self._images = images
 
     @classmethod
     def deploy_takes(cls) -> frozenset[str]:
@@ -154,7 +151,6 @@ class ExtendedModel:
             setattr(self, name, call.get(name))
         self.model_data, self.role = self._arguments.model_data, self._arguments.role
         self.sagemaker_session = self._arguments.sagemaker_session
-        self._trained_in = None
         self._workspace = None
 
     def plan_image(self, instance_type: str | None = None) -> BuildPlan:
@@ -269,8 +265,8 @@ class ExtendedModel:
         """
         refuse_others(more, HANDED_ON, INSTEAD_OF_DEPLOY)
         if instance_type in LOCAL_INSTANCE_TYPES:
-            server = self._local_model(instance_type).served(self.sagemaker_session)
-            return self._predictor(endpoint_name or self._new_name(), serializer, deserializer, server=server)
+            name = endpoint_name or self._new_name()
+            return self._predictor(name, serializer, deserializer, self._served_here(name, instance_type))
         builder = self.model_builder(instance_type)
         builder.build(model_name=self._arguments.name, tags=tags_as_api(tags))
         name = endpoint_name or self._new_name()
@@ -283,20 +279,23 @@ class ExtendedModel:
             inference_config=serverless or more.pop("async_inference_config", None),
             **{key: value for key, value in {**more, "tags": tags_as_api(tags)}.items() if value is not None},
         )
-        return self._predictor(name, serializer, deserializer)
+        return self._predictor(name, serializer, deserializer, self.sagemaker_session)
 
     def _new_name(self) -> str:
         given = self._arguments.name or ("endpoint" if self.image_uri else None)
         return str(name_from_base(given or self._images.base_job_name))
 
-    def _predictor(self, name: str, serializer: Any, deserializer: Any, **more: Any) -> Any:
+    def _predictor(self, name: str, serializer: Any, deserializer: Any, session: Any) -> Any:
         chosen = {"serializer": serializer, "deserializer": deserializer}
         given = {key: value for key, value in chosen.items() if value is not None}
-        return (self._arguments.predictor_cls or self._predictor_class)(name, self.sagemaker_session, **given, **more)
+        return (self._arguments.predictor_cls or self._predictor_class)(name, session, **given)
 
-    def _local_model(self, instance_type: str) -> LocalModel:
-        code, arguments = self._source_code(), self._arguments
-        return LocalModel(
+    def _served_here(self, endpoint_name: str, instance_type: str) -> CustomLocalSession:
+        """Start an endpoint on this machine, and return the session that knows it."""
+        code, arguments, given = self._source_code(), self._arguments, self.sagemaker_session
+        session = CustomLocalSession() if given is None else CustomLocalSession.adopt(given)
+        instance_type = session.which(instance_type)
+        model = LocalModel(
             image=self._provided(instance_type),
             model_data=arguments.model_data,
             code=code,
@@ -304,3 +303,5 @@ class ExtendedModel:
             log_level=arguments.container_log_level,
             workspace=self._space,
         )
+        model.serve(endpoint_name, instance_type, session)
+        return session
