@@ -8,11 +8,14 @@ from typing import Any
 
 import urllib3
 
+from sagemaker_custom.errors import LocalContainerError
 from sagemaker_custom.sdk.local_containers import SdkClass
 from sagemaker_custom.sdk.local_servers import LocalServer
 
 INFERENCE_TIMEOUT_S = 120.0
 """How long a local endpoint may take for one answer: a model server answers pings while its only worker crashes."""
+
+_FIRST_REFUSAL = 400
 
 
 class LocalEndpoint(SdkClass):  # type: ignore[misc]  # the SDK has no types
@@ -111,7 +114,11 @@ class LocalRuntimeClient:
         TargetVariant: str | None = None,  # noqa: N803
         InferenceId: str | None = None,  # noqa: N803
     ) -> dict[str, Any]:
-        """Ask a local endpoint; returns its answer as AWS's API does, with the body still to be read."""
+        """Ask a local endpoint; returns its answer as AWS's API does, with the body still to be read.
+
+        Raises:
+            LocalContainerError: It refuses, or has ended.
+        """
         headers = {
             "Content-type": ContentType,
             "Accept": Accept,
@@ -127,4 +134,10 @@ class LocalRuntimeClient:
             headers={name: value for name, value in headers.items() if value is not None},
             preload_content=False,
         )
+        if answer.status >= _FIRST_REFUSAL:
+            said = answer.read().decode(errors="replace")
+            raise LocalContainerError(
+                f"the endpoint {EndpointName} answered {answer.status}: {said}",
+                hint="what its container has said stands above",
+            )
         return {"Body": answer, "ContentType": answer.headers.get("Content-Type") or Accept}

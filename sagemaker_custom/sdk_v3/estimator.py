@@ -30,6 +30,7 @@ from sagemaker_custom.sdk_v3.jobs import AwsJob, LocalJob, NamedTrainer, train_h
 from sagemaker_custom.sdk_v3.local import CustomLocalSession
 from sagemaker_custom.sdk_v3.model import ExtendedModel
 from sagemaker_custom.sdk_v3.rules import SdkV3Rules
+from sagemaker_custom.sdk_v3.script_values import check_script_values
 from sagemaker_custom.sdk_v3.source import requirements_of, upload_bundle
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.source import SourceBundle, bundle, stage
@@ -223,6 +224,8 @@ class ExtendedEstimator:
             ImageMissingError: The image does not exist, and ``build="never"``.
             BuildError: It could not be built.
         """
+        if self._is_local:
+            self._job.check_local()
         packed = self._packed()
         image = self.provide_image()
         job = self._job
@@ -315,10 +318,12 @@ class ExtendedEstimator:
                 f"experiment_config={experiment_config!r} cannot be done with the SDK v3",
                 hint="use MLflow, as the SDK v3 does: sagemaker.core.mlflow",
             )
-        trainer = self.model_trainer()
         channels = channels_of(inputs)
         if self._job.model_uri is not None:
             channels += channels_of({self._job.model_channel_name: self._job.model_uri})
+        if self._job.entry_point is not None:
+            check_script_values(self._hyperparameters, channels)
+        trainer = self.model_trainer()
         trainer.name_next_job(job_name)
         if self._is_local:
             self._fit_here(trainer, channels)
