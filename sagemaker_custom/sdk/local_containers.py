@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import atexit
 import logging
+import os
 import shutil
 from abc import ABCMeta, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -89,6 +91,7 @@ class LocalContainer(SdkClass, metaclass=ABCMeta):  # type: ignore[misc]  # the 
         super().__init__(instance_type, instance_count, image, session, entrypoint, arguments)
         self._options = options
         self._gpu_device = gpu_device
+        self._owner = os.getpid()
         self.project: ComposeProject | None = None
         self.hosts = self._host_names(instance_count)
 
@@ -196,6 +199,7 @@ class LocalContainer(SdkClass, metaclass=ABCMeta):  # type: ignore[misc]  # the 
             volumes = [self._sdk.volume(str(model), "/opt/ml/model"), *volumes]
             self.project = self._make_project("serve", volumes, values)
             self.project.start()
+            atexit.register(self._stop_at_exit)
         except BaseException:
             self.stop_serving()
             raise
@@ -205,6 +209,12 @@ class LocalContainer(SdkClass, metaclass=ABCMeta):  # type: ignore[misc]  # the 
         if self.project is not None:
             self.project.remove()
         self._remove_root()
+        atexit.unregister(self._stop_at_exit)
+
+    def _stop_at_exit(self) -> None:
+        # A fork of this process ends too, and has nothing of it.
+        if os.getpid() == self._owner:
+            self.stop_serving()
 
     def _run(self, command: str, volumes: Sequence[Any], environment: Mapping[str, Any], what: str) -> None:
         project = self._make_project(command, volumes, environment)
@@ -234,6 +244,7 @@ class LocalContainer(SdkClass, metaclass=ABCMeta):  # type: ignore[misc]  # the 
             {host: compose_service(self._spec(host, command, volumes, values)) for host in self.hosts},
             folder=Path(str(self.container_root)),
             secret_environment={name: str(values[name]) for name in SECRET_NAMES if name in values},
+            other_folders=session.working_folders,
         )
 
     def _spec(self, host: str, command: str, volumes: Sequence[Any], environment: Mapping[str, Any]) -> ServiceSpec:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import replace
+from pathlib import Path
 from typing import Any, ClassVar
 
 import boto3
@@ -17,6 +18,7 @@ from sagemaker_custom.sdk.local_servers import LocalServer
 from sagemaker_custom.sdk.local_services import DEFAULT_SERVING_PORT, LocalOptions
 from sagemaker_custom.sdk.rules import LOCAL_AUTO, LOCAL_INSTANCE_TYPES, LOCAL_ROLE
 from sagemaker_custom.sdk.serving import EngineInfo, choose_port, host_of
+from sagemaker_custom.sdk.workspace import Workspace
 from sagemaker_custom.wiring import DEFAULT_LOCAL_REGION, Parts
 
 _NO_BUCKET = "no-aws-credentials"
@@ -82,6 +84,7 @@ class LaptopSession(SdkClass):  # type: ignore[misc]  # the SDK has no types
         **kwargs: Any,
     ) -> None:
         self._held: list[object] = []
+        self.working_folders: list[Path] = []
         self._options = LocalOptions(
             shm_size=shm_size, endpoint_timeout_s=endpoint_timeout_s, serving_port=serving_port
         )
@@ -144,6 +147,12 @@ class LaptopSession(SdkClass):  # type: ignore[misc]  # the SDK has no types
     def hold(self, resource: object) -> None:
         """Keep something that containers use for as long as this session lives, which their predictors hold."""
         self._held.append(resource)
+
+    def working_folder(self) -> Workspace:
+        """Make a folder that is mounted into containers; it goes with its object, and if this process is killed."""
+        workspace = Workspace(((self.config or {}).get("local") or {}).get("container_root"))
+        self.working_folders.append(workspace.path)
+        return workspace
 
     def expand_role(self, role: str) -> str:
         """Return the role as it is: nobody assumes it here."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sagemaker.core.common_utils import name_from_base
 from sagemaker.core.helper.session_helper import Session
 from sagemaker.core.training.configs import SourceCode
 from sagemaker.core.workflow import is_pipeline_variable
@@ -256,7 +258,7 @@ class ExtendedEstimator:
     def _place(self) -> dict[str, Any]:
         if self._is_local:
             # Containers of another user than ours leave caches of Python there; it goes with a container's help.
-            self._workspace = Workspace((self.sagemaker_session.config or {}).get("local", {}).get("container_root"))
+            self._workspace = self.sagemaker_session.working_folder()
             here = {"training_mode": Mode.LOCAL_CONTAINER, "local_container_root": str(self._workspace.path)}
             return {**here, "output_data_config": self._job.output("")}
         session = self.sagemaker_session
@@ -324,21 +326,24 @@ class ExtendedEstimator:
         if self._job.entry_point is not None:
             check_script_values(self._hyperparameters, channels)
         trainer = self.model_trainer()
-        trainer.name_next_job(job_name)
         if self._is_local:
-            self._fit_here(trainer, channels)
+            self._fit_here(trainer, channels, job_name)
             return None
+        trainer.name_next_job(job_name)
         step = trainer.train(input_data_config=channels or None, wait=wait, logs=bool(logs) and wait)
         if not isinstance(self.sagemaker_session, PipelineSession):
             self.latest_training_job = AwsJob(job=trainer._latest_training_job)  # noqa: SLF001 - the SDK says so
         return step
 
-    def _fit_here(self, trainer: NamedTrainer, channels: Sequence[Any]) -> None:
+    def _fit_here(self, trainer: NamedTrainer, channels: Sequence[Any], job_name: str | None) -> None:
+        # All sessions of the process know the jobs of this machine by their names.
+        trainer.name_next_job(job_name or f"{name_from_base(trainer.base_job_name)}-{secrets.token_hex(3)}")
         try:
             self.latest_training_job = train_here(trainer, channels, self.sagemaker_session)
         finally:
             # Local training is over when the call is.
             remove_folder(Path(trainer.local_container_root), str(trainer.training_image))
+            trainer.forget_drivers()
 
     @property
     def model_data(self) -> str:

@@ -7,24 +7,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from pydantic import PrivateAttr
+from sagemaker.core.common_utils import name_from_base
 from sagemaker.core.resources import TrainingJob
 from sagemaker.train.model_trainer import ModelTrainer
 
 
 class NamedTrainer(ModelTrainer):  # type: ignore[misc]  # the SDK has no types
-    """The SDK's ``ModelTrainer``, whose jobs can be given a name of their own."""
+    """The SDK's ``ModelTrainer``, whose jobs have names of their own, which can be given."""
 
     _job_name: str | None = PrivateAttr(default=None)
 
     def name_next_job(self, name: str | None) -> None:
-        """Give the next job this name; ``None`` for one that the SDK makes up."""
+        """Give the next job this name; ``None`` for one that is made up."""
         self._job_name = name
 
     def _create_training_job_args(self, *args: Any, **kwargs: Any) -> Any:
         request = super()._create_training_job_args(*args, **kwargs)
-        if self._job_name is not None and "training_job_name" in request:
-            request["training_job_name"] = self._job_name
+        for field in {"training_job_name", "TrainingJobName"} & set(request):
+            # The SDK's own is the same for all jobs of one second.
+            request[field] = self._job_name or name_from_base(self.base_job_name)
         return request
+
+    def forget_drivers(self) -> None:
+        """Remove what starts scripts, which the SDK keeps until a job has succeeded."""
+        if self._temp_code_dir is not None:
+            self._temp_code_dir.cleanup()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,9 +106,8 @@ def train_here(trainer: NamedTrainer, channels: Sequence[Any], session: Any) -> 
     request = trainer._create_training_job_args(list(channels) or None, boto3=True)  # noqa: SLF001 - no other way
     request["InputDataConfig"] = [_channel_of_files(channel) for channel in request.get("InputDataConfig") or ()]
     request["OutputDataConfig"] = {"S3OutputPath": "", **(request.get("OutputDataConfig") or {})}
-    client = session.sagemaker_client
+    client, name = session.sagemaker_client, request["TrainingJobName"]
     client.create_training_job(**request)
-    name = request["TrainingJobName"]
     model = client.describe_training_job(name)["ModelArtifacts"]["S3ModelArtifacts"]
     return LocalJob(name=name, model_data=model)
 
