@@ -11,8 +11,6 @@ from sagemaker.core.deserializers import CSVDeserializer, JSONDeserializer, Nump
 from sagemaker.core.helper.session_helper import Session
 from sagemaker.core.serializers import CSVSerializer, JSONSerializer, LibSVMSerializer, NumpySerializer
 
-from sagemaker_custom.sdk_v3.local import LocalServer
-
 
 class CustomPredictor:
     """Makes predictions by an endpoint, with JSON unless something else is asked for.
@@ -23,7 +21,6 @@ class CustomPredictor:
         serializer: Of the SDK v3 (``sagemaker.core.serializers``).
         deserializer: Of the SDK v3 (``sagemaker.core.deserializers``).
         component_name: Of an inference component of the endpoint.
-        server: A container of this machine that is the endpoint.
     """
 
     _serializer: ClassVar[type] = JSONSerializer
@@ -36,15 +33,12 @@ class CustomPredictor:
         serializer: Any = None,
         deserializer: Any = None,
         component_name: str | None = None,
-        *,
-        server: LocalServer | None = None,
     ) -> None:
         self.endpoint_name = endpoint_name
-        self.sagemaker_session: Any = sagemaker_session or (None if server else Session())
+        self.sagemaker_session: Any = sagemaker_session or Session()
         self.serializer = serializer or self._serializer()
         self.deserializer = deserializer or self._deserializer()
         self.component_name = component_name
-        self._server = server
 
     @property
     def content_type(self) -> str:
@@ -92,8 +86,7 @@ class CustomPredictor:
             **(initial_args or {}),
             "Body": self.serializer.serialize(data),
         }
-        client = self._server or self.sagemaker_session.sagemaker_runtime_client
-        answer = client.invoke_endpoint(**request)
+        answer = self.sagemaker_session.sagemaker_runtime_client.invoke_endpoint(**request)
         return self.deserializer.deserialize(answer["Body"], answer.get("ContentType", ""))
 
     def delete_endpoint(self, delete_endpoint_config: bool = True) -> None:
@@ -102,9 +95,6 @@ class CustomPredictor:
         Args:
             delete_endpoint_config: Whether its configuration goes with it.
         """
-        if self._server is not None:
-            self._server.stop()
-            return
         client = self.sagemaker_session.sagemaker_client
         if delete_endpoint_config:
             described = client.describe_endpoint(EndpointName=self.endpoint_name)
@@ -113,8 +103,6 @@ class CustomPredictor:
 
     def delete_model(self) -> None:
         """Delete the models that the endpoint serves; before :meth:`delete_endpoint`, which forgets them."""
-        if self._server is not None:
-            return
         client = self.sagemaker_session.sagemaker_client
         described = client.describe_endpoint(EndpointName=self.endpoint_name)
         config = client.describe_endpoint_config(EndpointConfigName=described["EndpointConfigName"])
