@@ -45,6 +45,8 @@ __all__ = [
     "CustomXGBoostModel",
     "CustomXGBoostPredictor",
     "CustomXGBoostProcessor",
+    "ProcessingInput",
+    "ProcessingOutput",
     "SageMakerCustomError",
     "Settings",
     "__version__",

@@ -152,7 +152,7 @@ class RLDialect(Dialect):
 
     def asked(self, call: Call) -> Asked:
         """Read what the user asked for."""
-        names = [getattr(call.get(name), "value", None) for name in ("toolkit", "framework")]
+        names = [plain_name(call.get(name)) for name in ("toolkit", "framework")]
         if not any(names) and call.get("image_uri") is None:
             raise UsageError("neither toolkit nor framework is given", hint="name one of them, or an image_uri")
         return Asked(framework="-".join(filter(None, names)) or self.framework, version=call.get(self.version))
@@ -170,3 +170,13 @@ class RLDialect(Dialect):
         """Return what the SDK reads."""
         toolkit, _, framework = image.framework.partition("-")
         return f"sagemaker-rl-{framework}:{toolkit}{image.version}-cpu-py3"
+
+
+def plain_name(item: Any) -> str | None:
+    """Return the name of a toolkit or framework: the SDK v2 has them as values of an ``Enum``, the v3 has none.
+
+    Args:
+        item: One of these, or the name itself.
+    """
+    name: str | None = getattr(item, "value", item)
+    return name

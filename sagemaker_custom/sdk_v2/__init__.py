@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from sagemaker.processing import ProcessingInput, ProcessingOutput
+
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v2.chainer import CustomChainer, CustomChainerModel, CustomChainerPredictor
 from sagemaker_custom.sdk_v2.huggingface import CustomHuggingFace, CustomHuggingFaceModel, CustomHuggingFacePredictor

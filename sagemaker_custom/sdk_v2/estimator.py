@@ -23,7 +23,6 @@ from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.sdk.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
 from sagemaker_custom.sdk.provided import ProvidedImages
-from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES, LOCAL_ROLE
 from sagemaker_custom.sdk_v2.attached import ATTACHED_IMAGE, completed, described
 from sagemaker_custom.sdk_v2.calls import read_call
 from sagemaker_custom.sdk_v2.code import Workspace, bundle_of, check_code, staged, upload_code
@@ -338,18 +337,8 @@ def with_resource_config(job_details: dict[str, Any]) -> dict[str, Any]:
 
 def use_local_session(kwargs: dict[str, Any]) -> None:
     """Give local mode a session, and a role, that need no AWS account."""
-    instance_type = kwargs.get("instance_type")
-    if is_pipeline_variable(instance_type) or instance_type not in LOCAL_INSTANCE_TYPES:
-        return
-    given = kwargs.get("sagemaker_session")
-    if given is None:
-        kwargs["sagemaker_session"] = CustomLocalSession()
-    elif getattr(given, "local_mode", False):
-        kwargs["sagemaker_session"] = CustomLocalSession.adopt(given)
-    session = kwargs["sagemaker_session"]
-    if isinstance(session, CustomLocalSession):
-        kwargs["instance_type"] = session.which(instance_type)
-    kwargs["role"] = kwargs.get("role") or LOCAL_ROLE
+    if not is_pipeline_variable(kwargs.get("instance_type")):
+        CustomLocalSession.use_in(kwargs)
 
 
 @contextmanager

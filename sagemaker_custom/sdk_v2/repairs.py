@@ -17,7 +17,7 @@ from sagemaker import deprecations
 from sagemaker.local.image import _SageMakerContainer
 from sagemaker.telemetry import telemetry_logging
 
-from sagemaker_custom.sdk_v2.compose import compose_command
+from sagemaker_custom.sdk.compose import compose_command
 from sagemaker_custom.settings import Settings
 
 logger = logging.getLogger(__name__)

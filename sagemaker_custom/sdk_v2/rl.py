@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from sagemaker.rl import RLEstimator
+from sagemaker.rl import RLEstimator, RLFramework, RLToolkit
 
+from sagemaker_custom.catalog import BaseImage
+from sagemaker_custom.sdk.calls import Call
 from sagemaker_custom.sdk.dialect import RLDialect
 from sagemaker_custom.sdk.images import Images
 from sagemaker_custom.sdk_v2.estimator import ExtendedEstimator
@@ -15,13 +17,23 @@ from sagemaker_custom.sdk_v2.tensorflow import CustomTensorFlowModel
 _SERVED_BY = {"tensorflow": CustomTensorFlowModel, "mxnet": CustomMXNetModel}
 
 
+class _NamedByText(RLDialect):
+    """Toolkit and framework may also be given as text, as on the SDK v3, which has no ``Enum`` of them."""
+
+    def filled(self, call: Call, base: BaseImage) -> dict[str, Any]:
+        """Return the two as the SDK v2 wants them."""
+        del base
+        kinds = {"toolkit": RLToolkit, "framework": RLFramework}
+        return {name: kind(call.get(name)) for name, kind in kinds.items() if isinstance(call.get(name), str)}
+
+
 class CustomRLEstimator(ExtendedEstimator, RLEstimator):  # type: ignore[misc]  # the SDK has no types
     """The SDK's ``RLEstimator`` with a few packages more in its images.
 
     What Coach trains is served by an image of TensorFlow or MXNet; what Ray trains the SDK does not deploy.
     """
 
-    _dialect = RLDialect(framework="rl")
+    _dialect = _NamedByText(framework="rl")
     # The SDK's constructor checks nothing that is newer here, and forgets the toolkit when it sees an image.
     _placeholder = None
     _images: Images

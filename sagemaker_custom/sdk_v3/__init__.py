@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v3.frameworks import (
     CustomChainer,
     CustomChainerModel,
@@ -37,19 +34,14 @@ from sagemaker_custom.sdk_v3.predictor import (
     CustomTensorFlowPredictor,
     CustomXGBoostPredictor,
 )
+from sagemaker_custom.sdk_v3.processing_files import ProcessingInput, ProcessingOutput
+from sagemaker_custom.sdk_v3.processor import (
+    CustomFrameworkProcessor,
+    CustomHuggingFaceProcessor,
+    CustomMXNetProcessor,
+    CustomPyTorchProcessor,
+    CustomTensorFlowProcessor,
+    CustomXGBoostProcessor,
+)
+from sagemaker_custom.sdk_v3.rl import CustomRLEstimator
 from sagemaker_custom.sdk_v3.source import source_code
-
-_PROCESSOR = "sagemaker.core.processing.FrameworkProcessor(image_uri=training_image(…))"
-_INSTEAD = {
-    "CustomRLEstimator": "sagemaker.train.ModelTrainer(training_image=training_image('ray-pytorch', …))",
-    **{
-        f"Custom{framework}Processor": _PROCESSOR
-        for framework in ("Framework", "HuggingFace", "MXNet", "PyTorch", "TensorFlow", "XGBoost")
-    },
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _INSTEAD:
-        raise UsageError(f"{name} is not there with the SDK v3", hint=f"use {_INSTEAD[name]}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

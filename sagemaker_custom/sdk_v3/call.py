@@ -62,7 +62,9 @@ def refuse_others(
                 hint=f"did you mean {near[0]!r}?" if near else "see docs/reference/estimator.md",
             )
         if given[name] not in _SAME_AS_ABSENT:
-            raise UsageError(f"{name}={given[name]!r} cannot be done with the SDK v3", hint=f"use {instead[name]}")
+            # A repository is given with the password for it.
+            shown = "…" if name == "git_config" else repr(given[name])
+            raise UsageError(f"{name}={shown} cannot be done with the SDK v3", hint=f"use {instead[name]}")
 
 
 def tags_of(tags: Any) -> list[Tag] | None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sagemaker.core.common_utils import name_from_base
 from sagemaker.core.helper.session_helper import Session
 from sagemaker.core.training.configs import SourceCode
+from sagemaker.core.workflow import is_pipeline_variable
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 from sagemaker.train.model_trainer import Mode
 from typing_extensions import Self
@@ -20,16 +23,17 @@ from sagemaker_custom.sdk.attached import is_still_made
 from sagemaker_custom.sdk.calls import Call
 from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.sdk.images import Extras, ImageArguments, Images
+from sagemaker_custom.sdk.local_folders import remove_folder
 from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
-from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES, LOCAL_ROLE
 from sagemaker_custom.sdk.workspace import Workspace
 from sagemaker_custom.sdk_v3.attached import SubmittedCode, image_arguments, job_arguments, submitted_code
 from sagemaker_custom.sdk_v3.call import named_call, tags_of
 from sagemaker_custom.sdk_v3.channels import channels_of
 from sagemaker_custom.sdk_v3.job import JobArguments, distributed_of
-from sagemaker_custom.sdk_v3.jobs import AwsJob, LocalJob, NamedTrainer
-from sagemaker_custom.sdk_v3.local import clean_up
+from sagemaker_custom.sdk_v3.jobs import AwsJob, NamedTrainer, train_here
+from sagemaker_custom.sdk_v3.local import CustomLocalSession
 from sagemaker_custom.sdk_v3.rules import SdkV3Rules
+from sagemaker_custom.sdk_v3.script_values import check_script_values
 from sagemaker_custom.sdk_v3.source import requirements_of, upload_bundle
 from sagemaker_custom.sdk_v3.trained import TrainedEstimator
 from sagemaker_custom.settings import Settings
@@ -121,6 +125,8 @@ class ExtendedEstimator(TrainedEstimator):
         """Keep all that is not about the choice of the image."""
         of_the_framework = {*self._named, "image_uri"}
         rest = {name: value for name, value in call.given.items() if name not in of_the_framework}
+        if not is_pipeline_variable(rest.get("instance_type")):
+            CustomLocalSession.use_in(rest)
         self._job = JobArguments.read(rest, frozenset(of_the_framework))
         self._settings = settings or Settings.load()
         self.image_uri = call.get("image_uri")
@@ -128,17 +134,17 @@ class ExtendedEstimator(TrainedEstimator):
             setattr(self, name, call.get(name))
         self.instance_type, self.instance_count = self._job.instance_type, self._job.instance_count
         self.sagemaker_session = self._job.sagemaker_session
-        self.role = self._job.role or (LOCAL_ROLE if self._is_local else None)
+        self.role = self._job.role
         self._hyperparameters = dict(self._job.hyperparameters or {})
         self._workspace: Workspace | None = None
         self._submitted: SubmittedCode | None = None
         self.latest_training_job = None
-        if self.sagemaker_session is None and not self._is_local:
+        if self.sagemaker_session is None:
             self.sagemaker_session = Session()
 
     @property
     def _is_local(self) -> bool:
-        return self.instance_type in LOCAL_INSTANCE_TYPES
+        return isinstance(self.sagemaker_session, CustomLocalSession)
 
     @property
     def entry_point(self) -> str | None:
@@ -221,6 +227,8 @@ class ExtendedEstimator(TrainedEstimator):
             ImageMissingError: The image does not exist, and ``build="never"``.
             BuildError: It could not be built.
         """
+        if self._is_local:
+            self._job.check_local()
         packed = self._packed()
         image = self.provide_image()
         job = self._job
@@ -250,11 +258,10 @@ class ExtendedEstimator(TrainedEstimator):
 
     def _place(self) -> dict[str, Any]:
         if self._is_local:
-            # The SDK would leave its folders where the program runs; Compose calls containers after the folder.
-            self._workspace = Workspace()
-            root = self._workspace.path / self._workspace.path.name
-            root.mkdir()
-            return {"training_mode": Mode.LOCAL_CONTAINER, "local_container_root": str(root)}
+            # Containers of another user than ours leave caches of Python there; it goes with a container's help.
+            self._workspace = self.sagemaker_session.working_folder()
+            here = {"training_mode": Mode.LOCAL_CONTAINER, "local_container_root": str(self._workspace.path)}
+            return {**here, "output_data_config": self._job.output("")}
         session = self.sagemaker_session
         where = "/".join(filter(None, (f"s3://{session.default_bucket()}", session.default_bucket_prefix)))
         return {"output_data_config": self._job.output(f"{where}/")}
@@ -316,25 +323,31 @@ class ExtendedEstimator(TrainedEstimator):
                 f"experiment_config={experiment_config!r} cannot be done with the SDK v3",
                 hint="use MLflow, as the SDK v3 does: sagemaker.core.mlflow",
             )
-        trainer = self.model_trainer()
         channels = channels_of(inputs)
         if self._job.model_uri is not None:
             channels += channels_of({self._job.model_channel_name: self._job.model_uri})
+        if self._job.entry_point is not None:
+            check_script_values(self._hyperparameters, channels)
+        trainer = self.model_trainer()
+        if self._is_local:
+            self._fit_here(trainer, channels, job_name)
+            return None
         trainer.name_next_job(job_name)
-        try:
-            step = trainer.train(input_data_config=channels or None, wait=wait, logs=bool(logs) and wait)
-        finally:
-            if self._is_local:
-                clean_up(Path(trainer.local_container_root))
+        step = trainer.train(input_data_config=channels or None, wait=wait, logs=bool(logs) and wait)
         if not isinstance(self.sagemaker_session, PipelineSession):
-            self.latest_training_job = self._job_of(trainer, job_name)
+            job = trainer._latest_training_job  # noqa: SLF001 - the SDK says to read it there
+            self.latest_training_job = AwsJob(job=job, sagemaker_session=self.sagemaker_session)
         return step
 
-    def _job_of(self, trainer: NamedTrainer, job_name: str | None) -> AwsJob | LocalJob:
-        if self._is_local:
-            return LocalJob(name=job_name or trainer.base_job_name, folder=Path(trainer.local_container_root))
-        job = trainer._latest_training_job  # noqa: SLF001 - the SDK says to read it there
-        return AwsJob(job=job, sagemaker_session=self.sagemaker_session)
+    def _fit_here(self, trainer: NamedTrainer, channels: Sequence[Any], job_name: str | None) -> None:
+        # All sessions of the process know the jobs of this machine by their names.
+        trainer.name_next_job(job_name or f"{name_from_base(trainer.base_job_name)}-{secrets.token_hex(3)}")
+        try:
+            self.latest_training_job = train_here(trainer, channels, self.sagemaker_session)
+        finally:
+            # Local training is over when the call is.
+            remove_folder(Path(trainer.local_container_root), str(trainer.training_image))
+            trainer.forget_drivers()
 
     @classmethod
     def attach(

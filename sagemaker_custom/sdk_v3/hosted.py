@@ -15,7 +15,7 @@ from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES
 from sagemaker_custom.sdk_v3.absent import OF_MODELS, absent
 from sagemaker_custom.sdk_v3.builder import say_framework
 from sagemaker_custom.sdk_v3.call import refuse_others, tags_as_api
-from sagemaker_custom.sdk_v3.local_model import LocalModel
+from sagemaker_custom.sdk_v3.local import CustomLocalSession
 from sagemaker_custom.sdk_v3.model_arguments import HANDED_ON, INSTEAD_OF_DEPLOY, OF_TRANSFORMER, ModelArguments
 from sagemaker_custom.sdk_v3.packages import ORDER_OF_MODELS, PackagedModel, of_register
 from sagemaker_custom.sdk_v3.predictor import CustomPredictor
@@ -41,8 +41,8 @@ class HostedModel(ABC):
         """Make the SDK v3's ``ModelBuilder``."""
 
     @abstractmethod
-    def _local_model(self, instance_type: str) -> LocalModel:
-        """Return what a container of this machine serves."""
+    def _served_here(self, endpoint_name: str, instance_type: str) -> CustomLocalSession:
+        """Start an endpoint on this machine, and return the session that knows it."""
 
     @abstractmethod
     def _in_the_registry(self, instance_type: Any) -> tuple[str | None, str | None]:
@@ -181,8 +181,8 @@ class HostedModel(ABC):
         """
         refuse_others(more, HANDED_ON, INSTEAD_OF_DEPLOY)
         if instance_type in LOCAL_INSTANCE_TYPES:
-            server = self._local_model(instance_type).served(self.sagemaker_session)
-            return self._predictor(endpoint_name or self._new_name(), serializer, deserializer, server=server)
+            name = endpoint_name or self._new_name()
+            return self._predictor(name, serializer, deserializer, self._served_here(name, instance_type))
         builder = self.model_builder(instance_type)
         builder.build(model_name=self.name, tags=tags_as_api(tags))
         name = endpoint_name or self._new_name()
@@ -195,13 +195,13 @@ class HostedModel(ABC):
             inference_config=serverless or more.pop("async_inference_config", None),
             **{key: value for key, value in {**more, "tags": tags_as_api(tags)}.items() if value is not None},
         )
-        return self._predictor(name, serializer, deserializer)
+        return self._predictor(name, serializer, deserializer, self.sagemaker_session)
 
     def _new_name(self) -> str:
         given = self.name or ("endpoint" if self.image_uri else None)
         return str(name_from_base(given or self._images.base_job_name))
 
-    def _predictor(self, name: str, serializer: Any, deserializer: Any, **more: Any) -> Any:
+    def _predictor(self, name: str, serializer: Any, deserializer: Any, session: Any) -> Any:
         chosen = {"serializer": serializer, "deserializer": deserializer}
         given = {key: value for key, value in chosen.items() if value is not None}
-        return (self._arguments.predictor_cls or self._predictor_class)(name, self.sagemaker_session, **given, **more)
+        return (self._arguments.predictor_cls or self._predictor_class)(name, session, **given)

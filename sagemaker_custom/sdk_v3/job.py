@@ -52,6 +52,8 @@ INSTEAD = {
 }
 """Arguments of the SDK v2 that the SDK v3 has no place for → what does the same."""
 
+_FOR_AWS_ALONE = ("use_spot_instances", "checkpoint_s3_uri", "checkpoint_local_path")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JobArguments:
@@ -112,6 +114,19 @@ class JobArguments:
         names = {field.name for field in fields(cls)}
         refuse_others(given, names, INSTEAD, known)
         return cls(**{name: value for name, value in given.items() if name in names})
+
+    def check_local(self) -> None:
+        """See that nothing is asked for which only AWS has.
+
+        Raises:
+            UsageError: Something is.
+        """
+        for name in _FOR_AWS_ALONE:
+            if getattr(self, name):
+                raise UsageError(
+                    f"{name}={getattr(self, name)!r} is not for local mode, as with the SDK v2",
+                    hint="leave it out where instance_type is 'local'",
+                )
 
     def compute(self) -> Compute:
         """Say on what machines."""

@@ -2,32 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from pydantic import PrivateAttr
+from sagemaker.core.common_utils import name_from_base
 from sagemaker.core.resources import TrainingJob
 from sagemaker.train.model_trainer import ModelTrainer
 from typing_extensions import Self
 
-_MODEL = "compressed_artifacts/model.tar.gz"
-
 
 class NamedTrainer(ModelTrainer):  # type: ignore[misc]  # the SDK has no types
-    """The SDK's ``ModelTrainer``, whose jobs can be given a name of their own."""
+    """The SDK's ``ModelTrainer``, whose jobs have names of their own, which can be given."""
 
     _job_name: str | None = PrivateAttr(default=None)
 
     def name_next_job(self, name: str | None) -> None:
-        """Give the next job this name; ``None`` for one that the SDK makes up."""
+        """Give the next job this name; ``None`` for one that is made up."""
         self._job_name = name
 
     def _create_training_job_args(self, *args: Any, **kwargs: Any) -> Any:
         request = super()._create_training_job_args(*args, **kwargs)
-        if self._job_name is not None and "training_job_name" in request:
-            request["training_job_name"] = self._job_name
+        for field in {"training_job_name", "TrainingJobName"} & set(request):
+            # The SDK's own is the same for all jobs of one second.
+            request[field] = self._job_name or name_from_base(self.base_job_name)
         return request
+
+    def forget_drivers(self) -> None:
+        """Remove what starts scripts, which the SDK keeps until a job has succeeded."""
+        if self._temp_code_dir is not None:
+            self._temp_code_dir.cleanup()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,18 +100,13 @@ class LocalJob:
 
     name: str
     """Of the job."""
-    folder: Path
-    """Where the SDK left what it made."""
+    model_data: str
+    """Where the model is."""
 
     @property
     def job_name(self) -> str:
-        """The same."""
+        """The same as the name."""
         return self.name
-
-    @property
-    def model_data(self) -> str:
-        """Where the model is."""
-        return (self.folder / _MODEL).as_uri()
 
     def describe(self) -> dict[str, Any]:
         """Return what AWS would say of it."""
@@ -121,3 +121,33 @@ class LocalJob:
 
     def stop(self) -> None:
         """Return: it has ended."""
+
+
+def train_here(trainer: NamedTrainer, channels: Sequence[Any], session: Any) -> LocalJob:
+    """Do what a trainer would ask AWS for in containers of this machine.
+
+    Args:
+        trainer: In the SDK's mode for that, so that its code and channels stay here.
+        channels: Of the SDK v3.
+        session: Of local mode; has the containers.
+
+    Raises:
+        LocalContainerError: A container ended with an error.
+        EngineUnavailableError: No container can be started.
+    """
+    request = trainer._create_training_job_args(list(channels) or None, boto3=True)  # noqa: SLF001 - no other way
+    request["InputDataConfig"] = [_channel_of_files(channel) for channel in request.get("InputDataConfig") or ()]
+    request["OutputDataConfig"] = {"S3OutputPath": "", **(request.get("OutputDataConfig") or {})}
+    client, name = session.sagemaker_client, request["TrainingJobName"]
+    client.create_training_job(**request)
+    model = client.describe_training_job(name)["ModelArtifacts"]["S3ModelArtifacts"]
+    return LocalJob(name=name, model_data=model)
+
+
+def _channel_of_files(channel: Mapping[str, Any]) -> dict[str, Any]:
+    """Describe a channel as local mode reads it: files of this machine are no file system of AWS there."""
+    here = channel["DataSource"].get("FileSystemDataSource")
+    if here is None:
+        return dict(channel)
+    files = {"FileUri": f"file://{here['DirectoryPath']}", "FileDataDistributionType": "FullyReplicated"}
+    return {**channel, "DataSource": {"FileDataSource": files}}

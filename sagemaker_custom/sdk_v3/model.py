@@ -23,6 +23,7 @@ from sagemaker_custom.sdk.workspace import Workspace
 from sagemaker_custom.sdk_v3.builder import builder_of
 from sagemaker_custom.sdk_v3.call import named_call, refuse_others
 from sagemaker_custom.sdk_v3.hosted import HostedModel
+from sagemaker_custom.sdk_v3.local import CustomLocalSession
 from sagemaker_custom.sdk_v3.local_model import LocalModel
 from sagemaker_custom.sdk_v3.model_arguments import INSTEAD, OF_DEPLOY, ModelArguments
 from sagemaker_custom.sdk_v3.rules import SdkV3Rules
@@ -55,7 +56,6 @@ class ExtendedModel(HostedModel):
     _dialect: ClassVar[Dialect]
     _order: ClassVar[tuple[str, ...]] = ("model_data", "role", "entry_point")
     _named: ClassVar[tuple[str, ...]] = ()
-    _trained_in: Workspace | None
     _workspace: Workspace | None
 
     def __init__(
@@ -107,8 +107,6 @@ class ExtendedModel(HostedModel):
         images: ProvidedImages,
         image_uri: str | None,
         given: Mapping[str, Any],
-        *,
-        workspace: Workspace | None,
     ) -> Self:
         """Make the model of an estimator, with its images.
 
@@ -116,16 +114,15 @@ class ExtendedModel(HostedModel):
             images: The estimator's.
             image_uri: One to use untouched, if one is given.
             given: Arguments by name.
-            workspace: Folder where a job of this machine left its model, which has to outlive the estimator.
         """
         model = cls.__new__(cls)
         call = Call(given={**given, "image_uri": image_uri}, defaults={}, takes=frozenset())
-        model._take_over(images, call, workspace)  # noqa: SLF001 - its own
+        model._take_over(images, call)  # noqa: SLF001 - its own
         return model
 
-    def _take_over(self, images: ProvidedImages, call: Call, workspace: Workspace | None) -> None:
+    def _take_over(self, images: ProvidedImages, call: Call) -> None:
         self._read(call, None)
-        self._images, self._trained_in = images, workspace
+        self._images = images
 
     @classmethod
     def deploy_takes(cls) -> frozenset[str]:
@@ -145,7 +142,6 @@ class ExtendedModel(HostedModel):
         self.model_data, self.role = self._arguments.model_data, self._arguments.role
         self.name = self._arguments.name
         self.sagemaker_session = self._arguments.sagemaker_session
-        self._trained_in = None
         self._workspace = None
 
     def plan_image(self, instance_type: str | None = None) -> BuildPlan:
@@ -248,9 +244,12 @@ class ExtendedModel(HostedModel):
         packed = bundle(arguments.entry_point, arguments.source_dir, arguments.dependencies or (), cache_dir=cache)
         return SourceCode(source_dir=str(stage(packed, self._space.path)), entry_script=packed.script_name)
 
-    def _local_model(self, instance_type: str) -> LocalModel:
-        code, arguments = self._source_code(), self._arguments
-        return LocalModel(
+    def _served_here(self, endpoint_name: str, instance_type: str) -> CustomLocalSession:
+        """Start an endpoint on this machine, and return the session that knows it."""
+        code, arguments, given = self._source_code(), self._arguments, self.sagemaker_session
+        session = CustomLocalSession() if given is None else CustomLocalSession.adopt(given)
+        instance_type = session.which(instance_type)
+        model = LocalModel(
             image=self._provided(instance_type),
             model_data=arguments.model_data,
             code=code,
@@ -258,3 +257,5 @@ class ExtendedModel(HostedModel):
             log_level=arguments.container_log_level,
             workspace=self._space,
         )
+        model.serve(endpoint_name, instance_type, session)
+        return session

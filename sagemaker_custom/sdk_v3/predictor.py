@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from botocore.exceptions import ClientError
 from sagemaker.core.deserializers import CSVDeserializer, JSONDeserializer, NumpyDeserializer
 from sagemaker.core.helper.session_helper import Session
+from sagemaker.core.local.local_session import LocalSession
 from sagemaker.core.model_monitor.data_capture_config import DataCaptureConfig
 from sagemaker.core.serializers import CSVSerializer, JSONSerializer, LibSVMSerializer, NumpySerializer
 
@@ -16,7 +17,6 @@ from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v3.absent import OF_PREDICTORS, absent
 from sagemaker_custom.sdk_v3.call import tags_as_api
 from sagemaker_custom.sdk_v3.endpoint_config import current_config, other_machines, update_endpoint
-from sagemaker_custom.sdk_v3.local import LocalServer
 
 
 class CustomPredictor:
@@ -28,7 +28,6 @@ class CustomPredictor:
         serializer: Of the SDK v3 (``sagemaker.core.serializers``).
         deserializer: Of the SDK v3 (``sagemaker.core.deserializers``).
         component_name: Of an inference component of the endpoint.
-        server: A container of this machine that is the endpoint.
     """
 
     _serializer: ClassVar[type] = JSONSerializer
@@ -41,15 +40,12 @@ class CustomPredictor:
         serializer: Any = None,
         deserializer: Any = None,
         component_name: str | None = None,
-        *,
-        server: LocalServer | None = None,
     ) -> None:
         self.endpoint_name = endpoint_name
-        self.sagemaker_session: Any = sagemaker_session or (None if server else Session())
+        self.sagemaker_session: Any = sagemaker_session or Session()
         self.serializer = serializer or self._serializer()
         self.deserializer = deserializer or self._deserializer()
         self.component_name = component_name
-        self._server = server
 
     if not TYPE_CHECKING:
 
@@ -102,8 +98,7 @@ class CustomPredictor:
             **(initial_args or {}),
             "Body": self.serializer.serialize(data),
         }
-        client = self._server or self.sagemaker_session.sagemaker_runtime_client
-        answer = client.invoke_endpoint(**request)
+        answer = self.sagemaker_session.sagemaker_runtime_client.invoke_endpoint(**request)
         return self.deserializer.deserialize(answer["Body"], answer.get("ContentType", ""))
 
     def update_endpoint(
@@ -160,7 +155,7 @@ class CustomPredictor:
         self.update_data_capture_config(DataCaptureConfig(enable_capture=False, sagemaker_session=session))
 
     def _session_on_aws(self) -> Any:
-        if self._server is not None:
+        if isinstance(self.sagemaker_session, LocalSession):
             raise UsageError(
                 f"the endpoint {self.endpoint_name} is a container of this machine, and stays as it is",
                 hint="call delete_endpoint(), and deploy() again",
@@ -173,9 +168,6 @@ class CustomPredictor:
         Args:
             delete_endpoint_config: Whether its configuration goes with it.
         """
-        if self._server is not None:
-            self._server.stop()
-            return
         client = self.sagemaker_session.sagemaker_client
         if delete_endpoint_config:
             described = client.describe_endpoint(EndpointName=self.endpoint_name)
@@ -184,8 +176,6 @@ class CustomPredictor:
 
     def delete_model(self) -> None:
         """Delete the models that the endpoint serves; before :meth:`delete_endpoint`, which forgets them."""
-        if self._server is not None:
-            return
         client = self.sagemaker_session.sagemaker_client
         described = client.describe_endpoint(EndpointName=self.endpoint_name)
         config = client.describe_endpoint_config(EndpointConfigName=described["EndpointConfigName"])
@@ -232,7 +222,6 @@ class CustomTensorFlowPredictor(CustomPredictor):
         model_name: Which model of the container answers; default: the container's.
         model_version: Which version of it; default: the newest.
         component_name: Of an inference component of the endpoint.
-        server: A container of this machine that is the endpoint.
     """
 
     def __init__(
@@ -244,12 +233,8 @@ class CustomTensorFlowPredictor(CustomPredictor):
         model_name: str | None = None,
         model_version: str | None = None,
         component_name: str | None = None,
-        *,
-        server: LocalServer | None = None,
     ) -> None:
-        super().__init__(
-            endpoint_name, sagemaker_session, serializer, deserializer, component_name=component_name, server=server
-        )
+        super().__init__(endpoint_name, sagemaker_session, serializer, deserializer, component_name)
         asked = {"tfs-model-name": model_name, "tfs-model-version": model_version}
         self._attributes = [f"{name}={value}" for name, value in asked.items() if value]
 
@@ -300,7 +285,6 @@ class CustomSparkMLPredictor(CustomPredictor):
         serializer: Of the SDK v3.
         component_name: Of an inference component of the endpoint.
         deserializer: Of the SDK v3.
-        server: A container of this machine that is the endpoint.
     """
 
     _serializer = CSVSerializer
@@ -314,8 +298,5 @@ class CustomSparkMLPredictor(CustomPredictor):
         component_name: str | None = None,
         *,
         deserializer: Any = None,
-        server: LocalServer | None = None,
     ) -> None:
-        super().__init__(
-            endpoint_name, sagemaker_session, serializer, deserializer, component_name=component_name, server=server
-        )
+        super().__init__(endpoint_name, sagemaker_session, serializer, deserializer, component_name)

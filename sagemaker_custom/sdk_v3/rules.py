@@ -7,6 +7,8 @@ from typing import Any
 from sagemaker.core.workflow import is_pipeline_variable
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 
+from sagemaker_custom.sdk_v3.local import CustomLocalSession
+
 
 class SdkV3Rules:
     """Answers for the SDK v3."""
@@ -16,6 +18,6 @@ class SdkV3Rules:
         return isinstance(session, PipelineSession)
 
     def instance_type(self, given: Any, session: Any) -> Any:
-        """Return the plain name of an instance type."""
-        del session
-        return getattr(given, "default_value", None) if is_pipeline_variable(given) else given
+        """Return the plain name of an instance type, for local mode what it stands for on this machine."""
+        plain = getattr(given, "default_value", None) if is_pipeline_variable(given) else given
+        return session.which(plain) if isinstance(session, CustomLocalSession) else plain

@@ -11,7 +11,6 @@ from sagemaker.core.workflow.pipeline_context import PipelineSession
 
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk.provided import ProvidedImages
-from sagemaker_custom.sdk.workspace import Workspace
 from sagemaker_custom.sdk_v3.absent import OF_ESTIMATORS, absent
 from sagemaker_custom.sdk_v3.call import tags_as_api
 from sagemaker_custom.sdk_v3.job import JobArguments
@@ -30,7 +29,6 @@ class TrainedEstimator:
     _model_class: ClassVar[type[ExtendedModel]]
     _images: ProvidedImages
     _job: JobArguments
-    _workspace: Workspace | None
     image_uri: Any
     latest_training_job: AwsJob | LocalJob | None
     role: str | None
@@ -106,7 +104,12 @@ class TrainedEstimator:
             "sagemaker_session": self.sagemaker_session,
             **{name: value for name, value in arguments.items() if value is not None},
         }
-        return self._model_class.of_estimator(self._images, image, given, workspace=self._workspace)
+        model_class, images = self._served_by()
+        return model_class.of_estimator(images, image, given)
+
+    def _served_by(self) -> tuple[type[ExtendedModel], ProvidedImages]:
+        """Return the class of the model, and its images."""
+        return self._model_class, self._images
 
     def _network(self) -> Mapping[str, Any] | None:
         subnets, groups = self._job.subnets, self._job.security_group_ids

@@ -8,7 +8,7 @@ import pytest
 
 from sagemaker_custom import CustomLocalSession, CustomPyTorch
 from sagemaker_custom.errors import EngineUnavailableError
-from sagemaker_custom.sdk_v2.local_gpu import local_instance_type, require_gpu
+from sagemaker_custom.sdk.local_gpu import local_instance_type, require_gpu
 
 RUNC = {"Runtimes": {"runc": {}, "io.containerd.runc.v2": {}}, "DefaultRuntime": "runc"}
 NVIDIA = {"Runtimes": {"runc": {}, "nvidia": {"path": "nvidia-container-runtime"}}, "DefaultRuntime": "runc"}

@@ -29,10 +29,10 @@ from sagemaker.utils import repack_model
 
 from sagemaker_custom import CustomLocalSession
 from sagemaker_custom.errors import EngineUnavailableError, InterruptedRunError, LocalContainerError
+from sagemaker_custom.sdk.compose import ComposeProject
+from sagemaker_custom.sdk.local_folders import remove_folder
+from sagemaker_custom.sdk.local_session import MachineEngine
 from sagemaker_custom.sdk.rules import LOCAL_ROLE
-from sagemaker_custom.sdk_v2.compose import ComposeProject
-from sagemaker_custom.sdk_v2.local import MachineEngine
-from sagemaker_custom.sdk_v2.local_folders import remove_folder
 
 SECRET = "s3cret-k3y"
 KEY = "AKIAEXAMPLE"
@@ -446,7 +446,7 @@ class TestServing:
 
 _ABANDONS = """
 import os, sys, pathlib
-from sagemaker_custom.sdk_v2.compose import ComposeProject
+from sagemaker_custom.sdk.compose import ComposeProject
 folder = pathlib.Path(sys.argv[1])
 project = ComposeProject(["docker-compose"], {"one": {}}, folder=folder, secret_environment={})
 project.start()

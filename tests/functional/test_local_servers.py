@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from sagemaker_custom.errors import LocalContainerError, UsageError
+from sagemaker_custom.sdk.local_endpoints import LocalRuntimeClient
 from sagemaker_custom.sdk.serving import choose_port, host_of, wait_until_healthy
-from sagemaker_custom.sdk_v2.local_endpoints import LocalRuntimeClient
 
 
 class Machine:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sagemaker_custom.errors import UsageError
-from sagemaker_custom.sdk_v2.local_services import LocalOptions, ServiceSpec, compose_service, reachable_url
+from sagemaker_custom.sdk.local_services import LocalOptions, ServiceSpec, compose_service, reachable_url
 
 
 def service(**values):

@@ -99,7 +99,7 @@ def test_session_of_the_user_is_taken_over_with_what_is_set_on_it(code):
     taken = estimator.sagemaker_session
     assert isinstance(taken, CustomLocalSession)
     assert taken.boto_region_name == "eu-west-1"
-    assert taken.sagemaker_runtime_client.serving_port == 9090
+    assert taken.serving_port == 9090
     assert taken._default_bucket_name_override == "mine"
 
 

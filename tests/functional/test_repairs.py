@@ -12,7 +12,7 @@ from sagemaker.telemetry import telemetry_logging
 
 import sagemaker_custom.sdk_v2  # noqa: F401 - puts the repairs in place
 from sagemaker_custom.errors import EngineUnavailableError
-from sagemaker_custom.sdk_v2.compose import compose_command
+from sagemaker_custom.sdk.compose import compose_command
 from sagemaker_custom.sdk_v2.repairs import _Telemetry
 
 

@@ -221,11 +221,14 @@ class TestInstead:
             make(instance_typ="ml.m5.xlarge")
         assert "'instance_type'" in caught.value.hint
 
-    @pytest.mark.parametrize("name", ["CustomRLEstimator", "CustomPyTorchProcessor"])
-    def test_class_without_a_place_names_what_does_the_same(self, name):
-        with pytest.raises(UsageError, match=f"{name} is not there with the SDK v3") as caught:
-            getattr(sagemaker_custom, name)
-        assert "training_image(" in caught.value.hint
+    def test_every_public_name_is_there(self):
+        for name in sagemaker_custom.__all__:
+            assert getattr(sagemaker_custom, name) is not None
+
+    def test_password_of_a_repository_is_not_shown(self, make):
+        with pytest.raises(UsageError, match="git_config=… cannot be done") as caught:
+            make(git_config={"repo": "r", "password": "pearl"})
+        assert "pearl" not in str(caught.value)
 
     def test_experiments_are_told(self, make):
         with pytest.raises(UsageError, match="experiment_config"):

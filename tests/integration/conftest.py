@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import secrets
+import tarfile
 
 import pytest
 
 from sagemaker_custom.progress import LineProgress, NoProgress
 from sagemaker_custom.sandbox import Sandbox
 from sagemaker_custom.sandbox.engine import ensure_engine
+from sagemaker_custom.sandbox.frameworks import PYTORCH_TRAINING
 from sagemaker_custom.sandbox.stand_ins import StandIns
 from sagemaker_custom.settings import Settings
 
@@ -44,3 +47,30 @@ def root(docker_engine, tmp_path_factory):
     docker_engine.images.get(made).tag(name)
     yield name
     docker_engine.api.remove_image(name, noprune=True)
+
+
+@pytest.fixture(scope="session")
+def image_with(docker_engine, tmp_path_factory):
+    """Make images with Python, and with programs whose texts are given by name."""
+    bases = StandIns(docker_engine, tmp_path_factory.mktemp("bases"), Settings.load(), NoProgress())
+    tags = []
+
+    def made(programs):
+        tag = f"sagemaker-custom-tests:programs-{secrets.token_hex(4)}"
+        # The label makes it an image of its own, whatever another run has in the engine.
+        setup = f"ENTRYPOINT []\nCOPY {' '.join(programs)} /programs/\nENV PATH=/programs:$PATH\nLABEL test={tag}\n"
+        files = {"Dockerfile": f"FROM {bases.ensure(PYTORCH_TRAINING)}\n{setup}", **programs}
+        context = io.BytesIO()
+        with tarfile.open(fileobj=context, mode="w") as archive:
+            for name, text in files.items():
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = len(text), 0o755
+                archive.addfile(entry, io.BytesIO(text.encode()))
+        context.seek(0)
+        docker_engine.images.build(fileobj=context, custom_context=True, tag=tag, rm=True)
+        tags.append(tag)
+        return tag
+
+    yield made
+    for tag in tags:
+        docker_engine.images.remove(tag, noprune=True)

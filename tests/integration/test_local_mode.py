@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import json
-import re
-import secrets
 import tarfile
 import threading
 import time
@@ -13,6 +10,7 @@ from pathlib import Path
 
 import boto3
 import pytest
+from local_programs import SERVE, TRAIN, left_in, text_below
 from moto.server import ThreadedMotoServer
 from sagemaker.deserializers import JSONDeserializer
 from sagemaker.estimator import Estimator
@@ -22,78 +20,18 @@ from sagemaker.predictor import Predictor
 
 from sagemaker_custom import CustomLocalSession
 from sagemaker_custom.errors import LocalContainerError, UsageError
-from sagemaker_custom.progress import NoProgress
-from sagemaker_custom.sandbox.frameworks import PYTORCH_TRAINING
-from sagemaker_custom.sandbox.stand_ins import StandIns
 from sagemaker_custom.sdk.rules import LOCAL_ROLE
-from sagemaker_custom.settings import Settings
 
 pytestmark = pytest.mark.docker
 
 SECRET = "s3cret-k3y-of-this-test"
 KEY = "AKIAOFTHISTEST"
 
-TRAIN = """#!/usr/bin/env python3
-import json, os, shutil, socket, urllib.request
-if os.environ.get("FAIL"):
-    raise SystemExit("ValueError: there are no rows")
-hosts = json.load(open("/opt/ml/input/config/resourceconfig.json"))["hosts"]
-s3 = os.environ["AWS_ENDPOINT_URL_S3"]
-facts = {
-    "environment": dict(os.environ),
-    "shm": shutil.disk_usage("/dev/shm").total,
-    "found": [bool(socket.gethostbyname(host)) for host in hosts],
-    "s3": urllib.request.urlopen(s3, timeout=10).status if "docker.internal" in s3 else None,
-}
-with open("/opt/ml/model/facts.json", "w") as file:
-    json.dump(facts, file)
-"""
-SERVE = """#!/usr/bin/env python3
-import json, os, shutil, time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-if os.environ.get("FAIL"):
-    raise SystemExit("ImportError: libcudart.so.12: cannot open shared object file")
-time.sleep(float(os.environ.get("LOADING", 0)))
-class Handler(BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200)
-        self.end_headers()
-    def do_POST(self):
-        self.rfile.read(int(self.headers["Content-Length"]))
-        self.send_response(200)
-        self.end_headers()
-        facts = {"answers_since": since, "environment": dict(os.environ), "shm": shutil.disk_usage("/dev/shm").total}
-        self.wfile.write(json.dumps(facts).encode())
-server = ThreadingHTTPServer(("", 8080), Handler)
-since = time.time()
-server.serve_forever()
-"""
-
 
 @pytest.fixture(scope="module")
-def image(docker_engine, tmp_path_factory):
+def image(image_with):
     """An image with Python that trains and serves by small programs of its own."""
-    base = StandIns(docker_engine, tmp_path_factory.mktemp("bases"), Settings.load(), NoProgress()).ensure(
-        PYTORCH_TRAINING
-    )
-    tag = f"sagemaker-custom-tests:local-mode-{secrets.token_hex(4)}"
-    # The label makes it an image of its own, whatever another run has in the engine.
-    setup = f"ENTRYPOINT []\nCOPY train serve /programs/\nENV PATH=/programs:$PATH\nLABEL test={tag}\n"
-    files = {
-        "Dockerfile": f"FROM {base}\n{setup}",
-        "train": TRAIN,
-        "serve": SERVE,
-    }
-    context = io.BytesIO()
-    with tarfile.open(fileobj=context, mode="w") as archive:
-        for name, text in files.items():
-            entry = tarfile.TarInfo(name)
-            entry.size, entry.mode = len(text), 0o755
-            archive.addfile(entry, io.BytesIO(text.encode()))
-    context.seek(0)
-    docker_engine.images.build(fileobj=context, custom_context=True, tag=tag, rm=True)
-    yield tag
-    docker_engine.images.remove(tag, noprune=True)
+    return image_with({"train": TRAIN, "serve": SERVE})
 
 
 @pytest.fixture
@@ -130,19 +68,6 @@ def deploy(image, model, session, **environment):
 def facts_of(estimator):
     with tarfile.open(estimator.model_data.removeprefix("file://")) as archive:
         return json.loads(archive.extractfile("facts.json").read())
-
-
-def text_below(folder):
-    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
-
-
-def left_in(engine, image, output):
-    """What the engine still has of the containers and networks that the output tells of."""
-    projects = set(re.findall(r"sagemaker-custom-[0-9a-f]{12}", output))
-    assert projects
-    networks = [network.name for network in engine.networks.list()]
-    containers = engine.api.containers(all=True, filters={"ancestor": image})
-    return [name for name in networks if any(project in name for project in projects)] + containers
 
 
 def test_training_gets_its_values_and_leaves_the_model_alone(image, open_session, root, docker_engine, capfd):

@@ -1,29 +1,22 @@
-"""A local job's or model's data, code and environment → containers that run it, and its results."""
+"""A local job's or model's data, code and environment → containers that run it, and its results; for either SDK."""
 
 from __future__ import annotations
 
+import atexit
 import logging
-import secrets
+import os
 import shutil
-from collections.abc import Mapping, Sequence
+from abc import ABCMeta, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
-from sagemaker.estimator import DIR_PARAM_NAME
-from sagemaker.local.image import (
-    SM_STUDIO_LOCAL_MODE,
-    _aws_credentials,
-    _ecr_login_if_needed,
-    _pull_image,
-    _SageMakerContainer,
-    _Volume,
-)
-
 from sagemaker_custom.errors import LocalContainerError
-from sagemaker_custom.sdk_v2.compose import ComposeProject
-from sagemaker_custom.sdk_v2.local_folders import SessionWithin, make_folders, model_folder, remove_folder
-from sagemaker_custom.sdk_v2.local_services import (
+from sagemaker_custom.sdk.compose import ComposeProject
+from sagemaker_custom.sdk.local_folders import DataSource, SessionWithin, make_folders, model_folder, remove_folder
+from sagemaker_custom.sdk.local_services import (
     DEFAULT_SERVING_PORT,
     S3_ENDPOINT_NAME,
     SECRET_NAMES,
@@ -35,10 +28,32 @@ from sagemaker_custom.sdk_v2.local_services import (
 logger = logging.getLogger(__name__)
 
 _FOLDERS = {"train": ("output", "output/data", "input"), "process": ("output", "config"), "serve": ()}
+_CODE = "sagemaker_submit_directory"
+_IN_STUDIO = "SM_STUDIO_LOCAL_MODE"
+
+SdkClass: Any = object
+"""Stands for a class of the SDK, beside which those that inherit from it are put."""
 
 
-class LocalContainer(_SageMakerContainer):  # type: ignore[misc]  # the SDK has no types
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SdkFunctions:
+    """What local mode of an SDK has as functions."""
+
+    volume: Callable[[str, str], Any]
+    """Folder of this machine, path in the container → the mount, as its ``map``."""
+    login: Callable[[Any, str], bool]
+    """Logs Docker in to ECR where an image has to be pulled from there; says whether it has."""
+    pull: Callable[[str], object]
+    credentials: Callable[[Any], Sequence[str] | None]
+    """Session of boto3 → ``NAME=VALUE`` each."""
+    data_source: Callable[[str, Any], DataSource]
+    extract: Callable[[Any, str], object]
+
+
+class LocalContainer(SdkClass, metaclass=ABCMeta):  # type: ignore[misc]  # the SDK has no types
     """The containers of one local job or endpoint, with a folder and a network of their own that go with them.
+
+    To be put before the SDK's own class.
 
     Args:
         instance_type: ``local`` or ``local_gpu``.
@@ -51,6 +66,7 @@ class LocalContainer(_SageMakerContainer):  # type: ignore[misc]  # the SDK has 
         gpu_device: How a service asks for GPUs; ``None`` for none.
     """
 
+    _sdk: ClassVar[SdkFunctions]
     image: str
     is_studio: bool
     hosts: list[str]
@@ -75,11 +91,26 @@ class LocalContainer(_SageMakerContainer):  # type: ignore[misc]  # the SDK has 
         super().__init__(instance_type, instance_count, image, session, entrypoint, arguments)
         self._options = options
         self._gpu_device = gpu_device
+        self._owner = os.getpid()
         self.project: ComposeProject | None = None
-        if not self.is_studio:
-            # The SDK draws its names from the generator that scripts seed, so that two of them get the same.
-            suffix = secrets.token_hex(3)
-            self.hosts = [f"algo-{number}-{suffix}" for number in range(1, instance_count + 1)]
+        self.hosts = self._host_names(instance_count)
+
+    @abstractmethod
+    def _host_names(self, count: int) -> list[str]:
+        """Return what the containers call each other."""
+
+    @abstractmethod
+    def _with_code(self, code: Path, model: Path, root: Path) -> tuple[Path, list[Any], str]:
+        """Say how a serving container gets its code.
+
+        Args:
+            code: Folder that has it.
+            model: Folder that has the model, which may be the user's own.
+            root: Of this run; has a folder ``model``.
+
+        Returns:
+            The folder of the model, what else to mount, and where the code is in the container.
+        """
 
     def train(
         self,
@@ -156,16 +187,19 @@ class LocalContainer(_SageMakerContainer):  # type: ignore[misc]  # the SDK has 
         """
         root = self._make_root("model")
         try:
-            model = model_folder(model_dir, self.sagemaker_session, root) if model_dir else root / "model"
-            volumes = [_Volume(str(model), "/opt/ml/model")]
-            values = dict(environment)
-            key = DIR_PARAM_NAME.upper()
-            code = urlsplit(str(values.get(key, "")))
+            model, values = root / "model", dict(environment)
+            volumes: list[Any] = []
+            if model_dir:
+                source = self._sdk.data_source(model_dir, self.sagemaker_session)
+                model = model_folder(model_dir, source, root, extract=self._sdk.extract)
+            code = urlsplit(str(values.get(_CODE.upper(), "")))
             if code.scheme == "file":
-                volumes.append(_Volume(str(Path(code.netloc + code.path).absolute()), "/opt/ml/code"))
-                values[key] = "/opt/ml/code"
+                folder = Path(code.netloc + code.path).absolute()
+                model, volumes, values[_CODE.upper()] = self._with_code(folder, model, root)
+            volumes = [self._sdk.volume(str(model), "/opt/ml/model"), *volumes]
             self.project = self._make_project("serve", volumes, values)
             self.project.start()
+            atexit.register(self._stop_at_exit)
         except BaseException:
             self.stop_serving()
             raise
@@ -175,6 +209,12 @@ class LocalContainer(_SageMakerContainer):  # type: ignore[misc]  # the SDK has 
         if self.project is not None:
             self.project.remove()
         self._remove_root()
+        atexit.unregister(self._stop_at_exit)
+
+    def _stop_at_exit(self) -> None:
+        # A fork of this process ends too, and has nothing of it.
+        if os.getpid() == self._owner:
+            self.stop_serving()
 
     def _run(self, command: str, volumes: Sequence[Any], environment: Mapping[str, Any], what: str) -> None:
         project = self._make_project(command, volumes, environment)
@@ -191,19 +231,20 @@ class LocalContainer(_SageMakerContainer):  # type: ignore[misc]  # the SDK has 
 
     def _make_project(self, command: str, volumes: Sequence[Any], environment: Mapping[str, Any]) -> ComposeProject:
         session = self.sagemaker_session
-        if _ecr_login_if_needed(session.boto_session, self.image):
-            _pull_image(self.image)
-        credentials = dict(entry.split("=", 1) for entry in _aws_credentials(session.boto_session) or ())
+        if self._sdk.login(session.boto_session, self.image):
+            self._sdk.pull(self.image)
+        credentials = dict(entry.split("=", 1) for entry in self._sdk.credentials(session.boto_session) or ())
         values = {**credentials, **environment}
         if session.s3_endpoint_url is not None:
             values.setdefault(S3_ENDPOINT_NAME, session.s3_endpoint_url)
         if self.is_studio:
-            values[SM_STUDIO_LOCAL_MODE] = "True"
+            values[_IN_STUDIO] = "True"
         return ComposeProject(
             self.compose_cmd_prefix,
             {host: compose_service(self._spec(host, command, volumes, values)) for host in self.hosts},
             folder=Path(str(self.container_root)),
             secret_environment={name: str(values[name]) for name in SECRET_NAMES if name in values},
+            other_folders=session.working_folders,
         )
 
     def _spec(self, host: str, command: str, volumes: Sequence[Any], environment: Mapping[str, Any]) -> ServiceSpec:
@@ -229,7 +270,7 @@ class LocalContainer(_SageMakerContainer):  # type: ignore[misc]  # the SDK has 
         return {"services": {host: {"volumes": self._mounts(host, "train", volumes)} for host in self.hosts}}
 
     def _write_training_files(self, root: Path, hyperparameters: Mapping[str, Any], input_data_config: Any) -> None:
-        parameters = self._update_local_src_path(hyperparameters, key=DIR_PARAM_NAME)
+        parameters = self._update_local_src_path(hyperparameters, key=_CODE)
         for host in self.hosts:
             make_folders(root / host, "input/config", "output", "model")
             self.write_config_files(host, parameters, input_data_config)

@@ -1,4 +1,4 @@
-"""A local model → an endpoint or a transform job on this machine, and what asks them."""
+"""A local model → an endpoint or a transform job on this machine, and what asks them; for either SDK."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Callable
 from typing import Any
 
 import urllib3
-from sagemaker.local.entities import _LocalEndpoint, _LocalTransformJob
-from sagemaker.local.local_session import LocalSagemakerRuntimeClient
 
-from sagemaker_custom.sdk_v2.local_servers import LocalServer
+from sagemaker_custom.errors import LocalContainerError
+from sagemaker_custom.sdk.local_containers import SdkClass
+from sagemaker_custom.sdk.local_servers import LocalServer
 
 INFERENCE_TIMEOUT_S = 120.0
 """How long a local endpoint may take for one answer: a model server answers pings while its only worker crashes."""
 
+_FIRST_REFUSAL = 400
 
-class LocalEndpoint(_LocalEndpoint):  # type: ignore[misc]  # the SDK has no types
-    """The SDK's local endpoint, on a :class:`LocalServer`."""
+
+class LocalEndpoint(SdkClass):  # type: ignore[misc]  # the SDK has no types
+    """The SDK's local endpoint, on a :class:`LocalServer`; to be put before the SDK's own class."""
 
     production_variant: dict[str, Any]
     primary_container: dict[str, Any]
@@ -46,8 +48,8 @@ class LocalEndpoint(_LocalEndpoint):  # type: ignore[misc]  # the SDK has no typ
             self.server.stop()
 
 
-class LocalTransformJob(_LocalTransformJob):  # type: ignore[misc]  # the SDK has no types
-    """The SDK's local transform job, on a :class:`LocalServer`."""
+class LocalTransformJob(SdkClass):  # type: ignore[misc]  # the SDK has no types
+    """The SDK's local transform job, on a :class:`LocalServer`; to be put before the SDK's own class."""
 
     local_session: Any
     primary_container: dict[str, Any]
@@ -88,7 +90,7 @@ class _SessionAsking:
         return getattr(self._session, name)
 
 
-class LocalRuntimeClient(LocalSagemakerRuntimeClient):  # type: ignore[misc]  # the SDK has no types
+class LocalRuntimeClient:
     """Local mode's inference API, which asks each endpoint where it is.
 
     Args:
@@ -97,7 +99,7 @@ class LocalRuntimeClient(LocalSagemakerRuntimeClient):  # type: ignore[misc]  # 
     """
 
     def __init__(self, config: dict[str, Any] | None, url_of: Callable[[str], str]) -> None:
-        super().__init__(config)
+        self.config = config
         self._url_of = url_of
         self.http = urllib3.PoolManager(timeout=INFERENCE_TIMEOUT_S, retries=False)
 
@@ -112,7 +114,11 @@ class LocalRuntimeClient(LocalSagemakerRuntimeClient):  # type: ignore[misc]  # 
         TargetVariant: str | None = None,  # noqa: N803
         InferenceId: str | None = None,  # noqa: N803
     ) -> dict[str, Any]:
-        """Ask a local endpoint; returns its answer as AWS's API does, with the body still to be read."""
+        """Ask a local endpoint; returns its answer as AWS's API does, with the body still to be read.
+
+        Raises:
+            LocalContainerError: It refuses, or has ended.
+        """
         headers = {
             "Content-type": ContentType,
             "Accept": Accept,
@@ -128,4 +134,10 @@ class LocalRuntimeClient(LocalSagemakerRuntimeClient):  # type: ignore[misc]  # 
             headers={name: value for name, value in headers.items() if value is not None},
             preload_content=False,
         )
+        if answer.status >= _FIRST_REFUSAL:
+            said = answer.read().decode(errors="replace")
+            raise LocalContainerError(
+                f"the endpoint {EndpointName} answered {answer.status}: {said}",
+                hint="what its container has said stands above",
+            )
         return {"Body": answer, "ContentType": answer.headers.get("Content-Type") or Accept}

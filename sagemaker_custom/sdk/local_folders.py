@@ -8,14 +8,21 @@ import subprocess
 import tarfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
-
-from sagemaker.local.data import get_data_source_instance
-from sagemaker.utils import custom_extractall_tarfile
+from typing import Any, Protocol
 
 logger = logging.getLogger(__name__)
 
 _REMOVAL_TIMEOUT_S = 120
+
+
+class DataSource(Protocol):
+    """Files that one of the SDKs has found or downloaded."""
+
+    def get_root_dir(self) -> str:
+        """Return the folder that they lie in."""
+
+    def get_file_list(self) -> list[str]:
+        """Return their paths."""
 
 
 class SessionWithin:
@@ -42,15 +49,17 @@ def make_folders(root: Path, *names: str) -> None:
         (root / name).mkdir(parents=True, exist_ok=True)
 
 
-def model_folder(uri: str, session: Any, root: Path) -> Path:
+def model_folder(
+    uri: str, source: DataSource, root: Path, *, extract: Callable[[tarfile.TarFile, str], object]
+) -> Path:
     """Return the folder that has a model, unpacked.
 
     Args:
         uri: ``s3://…`` or ``file://…``, of an archive or a folder.
-        session: Downloads into ``root``.
+        source: What lies there; what had to be downloaded is in ``root``.
         root: Of this run; has a folder ``model``.
+        extract: Unpacks an archive into a folder.
     """
-    source = get_data_source_instance(uri, session)
     folder = Path(source.get_root_dir())
     archives = [name for name in source.get_file_list() if tarfile.is_tarfile(name)]
     if archives and not folder.is_relative_to(root):
@@ -60,7 +69,7 @@ def model_folder(uri: str, session: Any, root: Path) -> Path:
         folder = root / "model"
     for name in archives:
         with tarfile.open(name) as archive:
-            custom_extractall_tarfile(archive, str(folder))
+            extract(archive, str(folder))
     return folder
 
 

@@ -10,8 +10,8 @@ from typing import Any
 import urllib3
 
 from sagemaker_custom.errors import LocalContainerError
+from sagemaker_custom.sdk.local_containers import LocalContainer
 from sagemaker_custom.sdk.serving import wait_until_healthy
-from sagemaker_custom.sdk_v2.local_containers import LocalContainer
 
 _PING_TIMEOUT_S = 5.0
 

@@ -1,25 +1,31 @@
-"""Requests of the SageMaker API → local jobs and endpoints, whose failures are told as they are."""
+"""Requests of the SageMaker API → local jobs and endpoints, whose failures are told as they are; for either SDK."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-from sagemaker.local.entities import _LocalProcessingJob, _LocalTrainingJob
-from sagemaker.local.local_session import LocalSagemakerClient
-from sagemaker.utils import format_tags
+from typing import Any, ClassVar
 
 from sagemaker_custom.errors import InterruptedRunError
-from sagemaker_custom.sdk_v2.local_endpoints import LocalEndpoint, LocalTransformJob
+from sagemaker_custom.sdk.local_containers import SdkClass
+from sagemaker_custom.sdk.local_endpoints import LocalEndpoint, LocalTransformJob
 
 logger = logging.getLogger(__name__)
 
 
-class LocalClient(LocalSagemakerClient):  # type: ignore[misc]  # the SDK has no types
-    """Local mode's SageMaker API, on containers that leave nothing behind."""
+class LocalClient(SdkClass):  # type: ignore[misc]  # the SDK has no types
+    """Local mode's SageMaker API, on containers that leave nothing behind; to be put before the SDK's own class."""
 
+    _training_job: ClassVar[Any]
+    _processing_job: ClassVar[Any]
+    _transform_job: ClassVar[type[LocalTransformJob]]
+    _endpoint: ClassVar[type[LocalEndpoint]]
+    # The SDK's own: what describes, lists and deletes looks there.
+    _training_jobs: ClassVar[dict[str, Any]]
+    _processing_jobs: ClassVar[dict[str, Any]]
+    _transform_jobs: ClassVar[dict[str, Any]]
+    _endpoints: ClassVar[dict[str, Any]]
     sagemaker_session: Any
 
     def create_training_job(
@@ -40,9 +46,9 @@ class LocalClient(LocalSagemakerClient):  # type: ignore[misc]  # the SDK has no
             entrypoint=AlgorithmSpecification.get("ContainerEntrypoint"),
             arguments=AlgorithmSpecification.get("ContainerArguments"),
         )
-        job = _LocalTrainingJob(container)
+        job = self._training_job(container)
         with _said_to_be_failed(job, f"training job {TrainingJobName}"):
-            LocalSagemakerClient._training_jobs[TrainingJobName] = job  # noqa: SLF001
+            self._training_jobs[TrainingJobName] = job
             job.training_job_name = TrainingJobName
             job.start(
                 InputDataConfig or [],
@@ -74,9 +80,9 @@ class LocalClient(LocalSagemakerClient):  # type: ignore[misc]  # the SDK has no
             entrypoint=AppSpecification.get("ContainerEntrypoint"),
             arguments=AppSpecification.get("ContainerArguments"),
         )
-        job = _LocalProcessingJob(container)
+        job = self._processing_job(container)
         with _said_to_be_failed(job, f"processing job {ProcessingJobName}"):
-            LocalSagemakerClient._processing_jobs[ProcessingJobName] = job  # noqa: SLF001
+            self._processing_jobs[ProcessingJobName] = job
             job.start(ProcessingInputs or [], ProcessingOutputConfig or {}, Environment or {}, ProcessingJobName)
 
     def create_transform_job(
@@ -89,22 +95,27 @@ class LocalClient(LocalSagemakerClient):  # type: ignore[misc]  # the SDK has no
         **kwargs: Any,
     ) -> None:
         """Transform, and return when it is done."""
-        job = LocalTransformJob(TransformJobName, ModelName, self.sagemaker_session)
+        job = self._transform_job(TransformJobName, ModelName, self.sagemaker_session)
         with _said_to_be_failed(job, f"transform job {TransformJobName}"):
-            LocalSagemakerClient._transform_jobs[TransformJobName] = job  # noqa: SLF001
+            self._transform_jobs[TransformJobName] = job
             job.start(TransformInput, TransformOutput, TransformResources, **kwargs)
 
     def create_endpoint(self, EndpointName: str, EndpointConfigName: str, Tags: Any = None) -> None:  # noqa: N803
         """Serve, and return when the endpoint is in service."""
-        endpoint = LocalEndpoint(EndpointName, EndpointConfigName, format_tags(Tags), self.sagemaker_session)
+        endpoint = self._endpoint(EndpointName, EndpointConfigName, Tags, self.sagemaker_session)
         with _said_to_be_failed(endpoint, f"start of endpoint {EndpointName}"):
             endpoint.serve()
-        LocalSagemakerClient._endpoints[EndpointName] = endpoint  # noqa: SLF001
+        self._endpoints[EndpointName] = endpoint
+
+    @classmethod
+    def find_endpoint(cls, name: str) -> LocalEndpoint | None:
+        """Return an endpoint that this process has made."""
+        return cls._endpoints.get(name)
 
     def delete_endpoint(self, EndpointName: str) -> None:  # noqa: N803
         """Stop and forget an endpoint."""
         super().delete_endpoint(EndpointName)
-        LocalSagemakerClient._endpoints.pop(EndpointName, None)  # noqa: SLF001
+        self._endpoints.pop(EndpointName, None)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import secrets
+import shlex
 import shutil
 import signal
 import subprocess
@@ -31,7 +32,7 @@ _VERSION_TIMEOUT_S = 30
 _STOP_TIMEOUT_S = 1
 _DOWN_TIMEOUT_S = 120
 _DOWN = ("down", "--volumes", "--remove-orphans", "--timeout", str(_STOP_TIMEOUT_S))
-_LAST_LINES = 20
+_LAST_LINES = 40
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
 _HTTP_TIMEOUT = {"COMPOSE_HTTP_TIMEOUT": "120"}
 """The old program's own minute is short for an engine that creates a container from a large image."""
@@ -77,6 +78,7 @@ class ComposeProject:
         command: As :func:`compose_command` returns it.
         services: By name, in Compose's own language.
         folder: Of this run alone, for the Compose file; removed too when the process is killed.
+        other_folders: Which are removed then as well.
         secret_environment: Environment that services take over by name, so that no file has the values.
     """
 
@@ -87,11 +89,13 @@ class ComposeProject:
         *,
         folder: Path,
         secret_environment: Mapping[str, str],
+        other_folders: Sequence[Path] = (),
     ) -> None:
         self.name = f"sagemaker-custom-{secrets.token_hex(6)}"
         self._file = folder / "docker-compose.yaml"
         self._compose = [*command, "-p", self.name, "-f", str(self._file)]
         self._secrets = secret_environment
+        self._folders = [str(folder), *map(str, other_folders)]
         self._tail: deque[str] = deque(maxlen=_LAST_LINES)
         self._process: subprocess.Popen[bytes] | None = None
         self._guard: subprocess.Popen[bytes] | None = None
@@ -180,9 +184,10 @@ class ComposeProject:
 
     def _start_guard(self) -> subprocess.Popen[bytes]:
         """Start what removes everything when this process is gone, which its end of a pipe tells."""
+        # A word is written when all is removed; the end of the pipe without one means that we were killed.
+        script = f'read -r done || {{ "$@"; rm -rf {shlex.join(self._folders)}; }}'
         return subprocess.Popen(
-            # A word is written when all is removed; the end of the pipe without one means that we were killed.
-            ["sh", "-c", 'read -r done || { "$@"; rm -rf "$0"; }', str(self._file.parent), *self._compose, *_DOWN],  # noqa: S607
+            ["sh", "-c", script, "sh", *self._compose, *_DOWN],  # noqa: S607
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

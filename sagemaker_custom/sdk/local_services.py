@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from sagemaker_custom.errors import UsageError
-from sagemaker_custom.sdk_v2.compose import OWN_NETWORK
+from sagemaker_custom.sdk.compose import OWN_NETWORK
 
 DEFAULT_SHM_SIZE = "2g"
 """Docker's own 64 MB are too little for the workers of a PyTorch ``DataLoader``; memory is only taken as it is used."""
