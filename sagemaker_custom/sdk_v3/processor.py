@@ -192,29 +192,18 @@ class ExtendedProcessor(FrameworkProcessor):  # type: ignore[misc]  # the SDK ha
             "job_name": job_name,
             "kms_key": kms_key or self.output_kms_key,
         }
+        packing = {"source_dir": source_dir, "requirements": requirements, "dependencies": dependencies}
         if isinstance(self.sagemaker_session, CustomLocalSession):
-            return self._run_here(code, source_dir, requirements, request, experiment_config)
-        return super().run(
-            code,
-            source_dir=source_dir,
-            requirements=requirements,
-            wait=wait,
-            logs=logs,
-            experiment_config=experiment_config,
-            **request,
-        )
+            return self._run_here(code, packing, request)
+        return super().run(code, wait=wait, logs=logs, experiment_config=experiment_config, **packing, **request)
 
-    def _run_here(
-        self, code: str, source_dir: str | None, requirements: str | None, request: dict[str, Any], experiment: Any
-    ) -> None:
+    def _run_here(self, code: str, packing: dict[str, Any], request: dict[str, Any]) -> None:
         # The SDK would ask AWS who calls, for its telemetry, and look for the log of a job that has ended there.
-        inputs, job_name, kms_key = request["inputs"], request["job_name"], request["kms_key"]
+        of_the_code = {name: request[name] for name in ("inputs", "job_name", "kms_key")}
         with self._folder_of_the_run():
-            start, inputs, job_name = self._pack_and_upload_code(
-                code, source_dir, requirements, job_name, inputs, kms_key
-            )
-            normalized = self._normalize_args(**request | {"code": start, "inputs": inputs, "job_name": job_name})
-            self.latest_job = self._start_new(*normalized, experiment)
+            start, inputs, job_name = self._pack_and_upload_code(code, **packing, **of_the_code)
+            inputs, outputs = self._normalize_args(**request | {"code": start, "inputs": inputs, "job_name": job_name})
+            self.latest_job = self._start_new(inputs, outputs, None)
         self.jobs.append(self.latest_job)
 
     @contextmanager

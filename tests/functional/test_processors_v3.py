@@ -139,6 +139,10 @@ class TestCode:
         [start] = [item["S3Input"]["S3Uri"] for item in job["ProcessingInputs"] if item["InputName"] == "entrypoint"]
         assert 'python steps/clean.py "$@"' in cloud.download_uri(start).read().decode()
 
+    def test_dependencies_beside_an_archive_of_ones_own_are_told(self, make, tmp_path):
+        with pytest.raises(ValueError, match="dependencies is not supported"):
+            make(image_uri=OWN).run("clean.py", "s3://bucket/sourcedir.tar.gz", [str(tmp_path)], wait=False, logs=False)
+
     def test_requirements_may_be_another_file(self, cloud, run, code):
         (code / "cpu.txt").write_text("zarr\n")
         job = run(requirements="cpu.txt")
