@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from shutil import copyfile
 from typing import Any
@@ -16,34 +14,11 @@ from sagemaker.core.utils import install_requirements
 from sagemaker.core.workflow import is_pipeline_variable
 
 from sagemaker_custom.archive import write_tar_gz
-from sagemaker_custom.sdk.workspace import Workspace
-from sagemaker_custom.sdk_v3.local import clean_up
 from sagemaker_custom.source import SourceBundle
 
 START_FOLDER = "/opt/ml/processing/input/entrypoint"
 """Where the containers find what starts the script."""
 _CODE_FOLDER = "/opt/ml/processing/input/code/"
-_COMPOSE_FILE = "docker-compose.yaml"
-
-
-@contextmanager
-def local_folder(session: Any) -> Iterator[Path]:
-    """For a while, let local mode make its folders in a private one; and remove what it leaves there.
-
-    Args:
-        session: The SDK's, of local mode; its ``local.container_root`` says where the private one is made.
-    """
-    before = session.config
-    local = (before or {}).get("local", {})
-    workspace = Workspace(local.get("container_root"))
-    session.config = {**(before or {}), "local": {**local, "container_root": str(workspace.path)}}
-    try:
-        yield workspace.path
-    finally:
-        session.config = before
-        for compose_file in workspace.path.glob(f"*/{_COMPOSE_FILE}"):
-            clean_up(compose_file.parent)
-        workspace.remove()
 
 
 def lay_out(packed: SourceBundle, script: str, folder: Path) -> tuple[Path, shapes.ProcessingInput]:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sagemaker.core.local.local_session import LocalSession
 from sagemaker.core.processing import FrameworkProcessor
 from sagemaker.core.s3 import s3_path_join
 from sagemaker.core.utils import install_requirements
 from sagemaker.core.utils.utils import serialize
-from sagemaker.core.workflow.pipeline_context import PipelineSession, runnable_by_pipeline
+from sagemaker.core.workflow import is_pipeline_variable
+from sagemaker.core.workflow.pipeline_context import runnable_by_pipeline
 from sagemaker.core.workflow.utilities import hash_file
 
 from sagemaker_custom.catalog_sources import Locations
-from sagemaker_custom.errors import LocalContainerError, SageMakerCustomError, UsageError
+from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk.images import Extras
+from sagemaker_custom.sdk.local_folders import remove_folder
 from sagemaker_custom.sdk.locks import Locks
-from sagemaker_custom.sdk.rules import LOCAL_AUTO, LOCAL_INSTANCE_TYPES
 from sagemaker_custom.sdk_v3.call import named_call, refuse_others
 from sagemaker_custom.sdk_v3.frameworks import (
     CustomHuggingFace,
@@ -29,7 +29,7 @@ from sagemaker_custom.sdk_v3.frameworks import (
     CustomXGBoost,
 )
 from sagemaker_custom.sdk_v3.local import CustomLocalSession
-from sagemaker_custom.sdk_v3.local_processing import START_FOLDER, file_address, is_here, lay_out, local_folder
+from sagemaker_custom.sdk_v3.local_processing import START_FOLDER, file_address, is_here, lay_out
 from sagemaker_custom.sdk_v3.processing_files import ProcessingInput, ProcessingOutput, input_shapes, output_shapes
 from sagemaker_custom.sdk_v3.processing_job import StartedProcessingJob
 from sagemaker_custom.sdk_v3.source import upload_bundle
@@ -106,14 +106,8 @@ class ExtendedProcessor(FrameworkProcessor):  # type: ignore[misc]  # the SDK ha
         }
         given = named_call(type(self).__name__, self._order, args, kwargs, self._named).given
         refuse_others(given, self._order, {}, ours)
-        self._is_local = given.get("instance_type") in LOCAL_INSTANCE_TYPES
-        if given.get("instance_type") == LOCAL_AUTO:
-            raise UsageError(
-                f"instance_type={LOCAL_AUTO!r} cannot be done with the SDK v3", hint="use 'local' or 'local_gpu'"
-            )
-        if self._is_local:
-            # Nobody assumes a role here, and the SDK would ask IAM about its name.
-            given |= {"sagemaker_session": _local_session(given.get("sagemaker_session")), "role": None}
+        if not is_pipeline_variable(given.get("instance_type")):
+            CustomLocalSession.use_in(given)
         self.estimator_cls = given.pop("estimator_cls", None) or self.estimator_cls
         self._given_image = given.pop("image_uri", None)
         self._settings = settings or Settings.load()
@@ -191,40 +185,41 @@ class ExtendedProcessor(FrameworkProcessor):  # type: ignore[misc]  # the SDK ha
         self._source = self._packed(code, source_dir, dependencies)
         self._package_index = codeartifact_repo_arn
         self.image_uri = self._estimator.provide_image() if self._given_image is None else self._given_image
-        runs_here = self._is_local and not isinstance(self.sagemaker_session, PipelineSession)
-        with self._on_this_machine() if runs_here else nullcontext():
-            return super().run(
-                code,
-                source_dir=source_dir,
-                dependencies=dependencies,
-                requirements=requirements,
-                inputs=input_shapes(inputs),
-                outputs=output_shapes(outputs),
-                arguments=list(arguments) if arguments is not None else None,
-                # A job on this machine has ended by then, and the SDK would look for its log on AWS.
-                wait=wait and not runs_here,
-                logs=logs and not runs_here,
-                job_name=job_name,
-                experiment_config=experiment_config,
-                kms_key=kms_key,
-            )
+        request: dict[str, Any] = {
+            "inputs": input_shapes(inputs),
+            "outputs": output_shapes(outputs),
+            "arguments": list(arguments) if arguments is not None else None,
+            "job_name": job_name,
+            "kms_key": kms_key or self.output_kms_key,
+        }
+        packing = {"source_dir": source_dir, "requirements": requirements, "dependencies": dependencies}
+        if isinstance(self.sagemaker_session, CustomLocalSession):
+            return self._run_here(code, packing, request)
+        return super().run(code, wait=wait, logs=logs, experiment_config=experiment_config, **packing, **request)
+
+    def _run_here(self, code: str, packing: dict[str, Any], request: dict[str, Any]) -> None:
+        # The SDK would ask AWS who calls, for its telemetry, and look for the log of a job that has ended there.
+        of_the_code = {name: request[name] for name in ("inputs", "job_name", "kms_key")}
+        with self._folder_of_the_run():
+            start, inputs, job_name = self._pack_and_upload_code(code, **packing, **of_the_code)
+            inputs, outputs = self._normalize_args(**request | {"code": start, "inputs": inputs, "job_name": job_name})
+            self.latest_job = self._start_new(inputs, outputs, None)
+        self.jobs.append(self.latest_job)
 
     @contextmanager
-    def _on_this_machine(self) -> Iterator[None]:
+    def _folder_of_the_run(self) -> Iterator[None]:
+        """For a while, have a folder for what stays on this machine, if anything does."""
         session = self.sagemaker_session
+        if not session.uses_local_code:
+            yield
+            return
+        workspace = session.working_folder()
+        self._folder = workspace.path
         try:
-            with local_folder(session) as folder:
-                # Who disables local code wants code and files to go by S3.
-                self._folder = None if session._disable_local_code else folder  # noqa: SLF001
-                yield
-        except RuntimeError as error:
-            if isinstance(error, SageMakerCustomError):
-                raise
-            raise LocalContainerError(
-                f"the processing job failed: {error}", hint="its output above says why"
-            ) from error
+            yield
         finally:
             self._folder = None
+            remove_folder(workspace.path, str(self.image_uri))
 
     def _packed(self, code: str, source_dir: str | None, dependencies: Sequence[str] | None) -> SourceBundle | None:
         if self._is_s3_uri(code) or self._is_s3_uri(source_dir):
@@ -319,12 +314,6 @@ class ExtendedProcessor(FrameworkProcessor):  # type: ignore[misc]  # the SDK ha
             outputs=tuple(ProcessingOutput.of_shape(item) for item in outputs),
             output_kms_key=self.output_kms_key,
         )
-
-
-def _local_session(given: Any) -> Any:
-    if isinstance(given, LocalSession | PipelineSession):
-        return given
-    return CustomLocalSession(boto_session=given.boto_session if given else None)
 
 
 class CustomFrameworkProcessor(ExtendedProcessor):

@@ -34,7 +34,6 @@ from sagemaker_custom import (
     ProcessingOutput,
 )
 from sagemaker_custom.errors import LocalContainerError, UsageError
-from sagemaker_custom.sdk_v3.local_processing import local_folder
 
 ROLE = "arn:aws:iam::123456789012:role/SageMakerRole"
 OWN = "123456789012.dkr.ecr.us-east-1.amazonaws.com/own:1"
@@ -139,6 +138,10 @@ class TestCode:
         job = run(code="steps/clean.py")
         [start] = [item["S3Input"]["S3Uri"] for item in job["ProcessingInputs"] if item["InputName"] == "entrypoint"]
         assert 'python steps/clean.py "$@"' in cloud.download_uri(start).read().decode()
+
+    def test_dependencies_beside_an_archive_of_ones_own_are_told(self, make, tmp_path):
+        with pytest.raises(ValueError, match="dependencies is not supported"):
+            make(image_uri=OWN).run("clean.py", "s3://bucket/sourcedir.tar.gz", [str(tmp_path)], wait=False, logs=False)
 
     def test_requirements_may_be_another_file(self, cloud, run, code):
         (code / "cpu.txt").write_text("zarr\n")
@@ -251,26 +254,22 @@ class TestLocalMode:
         processor.latest_job.stop()
         assert cloud.objects() == []
 
-    def test_failure_is_told(self, here, code):
+    def test_nothing_is_left_of_a_failed_run(self, here, code):
         processor = here(image_uri=OWN)
-        processor.sagemaker_session.sagemaker_client = _Jobs("Process exited with code: 1")
-        with pytest.raises(LocalContainerError, match="the processing job failed: Process exited with code: 1"):
+        processor.sagemaker_session.sagemaker_client = _Jobs(LocalContainerError("it ended"))
+        with pytest.raises(LocalContainerError, match="it ended"):
             processor.run("clean.py", source_dir=str(code))
-        assert processor.sagemaker_session.config is None
-
-    def test_what_the_sdk_leaves_is_removed(self):
-        session = CustomLocalSession(sagemaker_config=QUIET)
-        with local_folder(session) as folder:
-            assert session.config == {"local": {"container_root": str(folder)}}
-            (folder / "tmpjob").mkdir()
-            (folder / "tmpjob/docker-compose.yaml").write_text("AWS_SECRET_ACCESS_KEY=x\n")
-        assert session.config is None
+        [folder] = processor.sagemaker_session.working_folders
         assert not folder.exists()
 
-    def test_choice_of_a_gpu_is_told(self, make):
-        with pytest.raises(UsageError, match="local_auto") as caught:
-            make(instance_type="local_auto")
-        assert "'local_gpu'" in caught.value.hint
+    def test_who_disables_local_code_has_it_in_s3(self, make, cloud, code):
+        session = CustomLocalSession(cloud.boto_session, sagemaker_config=QUIET, disable_local_code=True)
+        session.sagemaker_client = jobs = _Jobs()
+        make(instance_type="local", role=None, sagemaker_session=session, image_uri=OWN).run(
+            "clean.py", source_dir=str(code)
+        )
+        inputs = {item["InputName"]: item["S3Input"]["S3Uri"] for item in jobs.sent[0]["ProcessingInputs"]}
+        assert inputs["code"].startswith(f"s3://{cloud.bucket}/sagemaker-custom/source/")
 
 
 class _Jobs:
@@ -282,10 +281,11 @@ class _Jobs:
 
     def create_processing_job(self, **request):
         if self._failure:
-            raise RuntimeError(self._failure)
+            raise self._failure
         self.sent.append(request)
         inputs = {item["InputName"]: item["S3Input"]["S3Uri"] for item in request["ProcessingInputs"]}
-        self.start = Path(inputs["entrypoint"].removeprefix("file://")).read_text(encoding="utf-8")
+        start = inputs["entrypoint"]
+        self.start = Path(start.removeprefix("file://")).read_text("utf-8") if start.startswith("file://") else None
 
 
 class TestInstead:
