@@ -64,7 +64,9 @@ while len([name for name in os.listdir(os.environ["SM_MODEL_DIR"]) if name.start
     time.sleep(0.1)
 """
 FIT = """
-import sys
+import signal, sys
+# Whoever runs the tests in the background ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from sagemaker_custom import CustomFramework, CustomLocalSession
 from sagemaker_custom.sdk_v3.local import LocalClient
 image, code, root, what = sys.argv[1:]
