@@ -360,6 +360,17 @@ class TestBadDays:
         with pytest.raises(UsageError, match="checkpoint_s3_uri"):
             make(checkpoint_s3_uri="s3://bucket/checkpoints").fit()
 
+    def test_compose_that_is_not_there_is_told(self, make, open_session, root, tmp_path, monkeypatch):
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        (programs / "docker").write_text("#!/bin/sh\nexit 1\n")
+        (programs / "docker").chmod(0o755)
+        estimator = make()
+        monkeypatch.setenv("PATH", str(programs))
+        with pytest.raises(EngineUnavailableError, match="needs Docker Compose, and there is none"):
+            estimator.fit()
+        assert list(root.iterdir()) == []
+
     @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
     def test_training_ends_with_its_process(self, name, image, code, root, docker_engine):
         command = [sys.executable, "-c", FIT, image, str(code), str(root), "fit"]
