@@ -166,7 +166,7 @@ class TestTraining:
                 "words": 'two $HOME `x` "q" ü',
                 "list": [1, "a"],
             },
-            environment={"PASSWORD": "pa$word${HOME}$$"},
+            environment={"PASSWORD": "pa$word${HOME}$$", "NUMBER": 3},
             sagemaker_session=open_session(shm_size="3g"),
         )
         estimator.fit({"train": f"file://{tmp_path}/train", "test": f"{tmp_path}/test"}, wait=False, job_name="mine")
@@ -176,6 +176,7 @@ class TestTraining:
             *("--words", WORDS, "--list", '[1, "a"]'),
         ]
         assert facts["environment"]["PASSWORD"] == "pa$word${HOME}$$"
+        assert facts["environment"]["NUMBER"] == "3"
         assert facts["environment"]["TRAINING_JOB_NAME"] == estimator.latest_training_job.name == "mine"
         assert facts["files"] == {"train": ["train.csv"], "test": ["test.csv"]}
         assert facts["found"] == [True, True]
