@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 
 import boto3
 
+from sagemaker_custom.sdk.compose import compose_command
 from sagemaker_custom.sdk.local_client import LocalClient
 from sagemaker_custom.sdk.local_containers import LocalContainer, SdkClass
 from sagemaker_custom.sdk.local_endpoints import LocalRuntimeClient
@@ -194,16 +195,22 @@ class LaptopSession(SdkClass):  # type: ignore[misc]  # the SDK has no types
         # Compose's own words about an engine that is not there would stand for a training that failed.
         self._engine.info()
         instance_type = self.which(instance_type)
-        return self._container_class(
-            instance_type,
-            instance_count,
-            image,
-            self,
-            replace(self._options, serving_port=serving_port or self._options.serving_port),
-            entrypoint=entrypoint,
-            arguments=arguments,
-            gpu_device=require_gpu(self._engine) if instance_type == "local_gpu" else None,
-        )
+        gpu_device = require_gpu(self._engine) if instance_type == "local_gpu" else None
+        try:
+            return self._container_class(
+                instance_type,
+                instance_count,
+                image,
+                self,
+                replace(self._options, serving_port=serving_port or self._options.serving_port),
+                entrypoint=entrypoint,
+                arguments=arguments,
+                gpu_device=gpu_device,
+            )
+        except ImportError:
+            # The SDK says so where it finds no Compose, which is no package of Python.
+            compose_command()
+            raise
 
     def local_server(self, instance_type: str, image: str) -> LocalServer:
         """Return a server that is still to be started.

@@ -268,7 +268,8 @@ class ExtendedEstimator(TrainedEstimator):
 
     def _environment(self) -> dict[str, Any]:
         level = {} if self._job.container_log_level == 20 else {"SM_LOG_LEVEL": str(self._job.container_log_level)}
-        return {**level, **(self._job.environment or {})}
+        given = self._job.environment or {}
+        return level | {name: str(value) if isinstance(value, int | float) else value for name, value in given.items()}
 
     def _packed(self) -> SourceBundle | None:
         source_dir = self._job.source_dir

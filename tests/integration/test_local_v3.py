@@ -64,7 +64,9 @@ while len([name for name in os.listdir(os.environ["SM_MODEL_DIR"]) if name.start
     time.sleep(0.1)
 """
 FIT = """
-import sys
+import signal, sys
+# Whoever runs the tests in the background ignores it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from sagemaker_custom import CustomFramework, CustomLocalSession
 from sagemaker_custom.sdk_v3.local import LocalClient
 image, code, root, what = sys.argv[1:]
@@ -164,7 +166,7 @@ class TestTraining:
                 "words": 'two $HOME `x` "q" ü',
                 "list": [1, "a"],
             },
-            environment={"PASSWORD": "pa$word${HOME}$$"},
+            environment={"PASSWORD": "pa$word${HOME}$$", "NUMBER": 3},
             sagemaker_session=open_session(shm_size="3g"),
         )
         estimator.fit({"train": f"file://{tmp_path}/train", "test": f"{tmp_path}/test"}, wait=False, job_name="mine")
@@ -174,6 +176,7 @@ class TestTraining:
             *("--words", WORDS, "--list", '[1, "a"]'),
         ]
         assert facts["environment"]["PASSWORD"] == "pa$word${HOME}$$"
+        assert facts["environment"]["NUMBER"] == "3"
         assert facts["environment"]["TRAINING_JOB_NAME"] == estimator.latest_training_job.name == "mine"
         assert facts["files"] == {"train": ["train.csv"], "test": ["test.csv"]}
         assert facts["found"] == [True, True]
@@ -357,6 +360,17 @@ class TestBadDays:
     def test_checkpoints_are_for_aws(self, make):
         with pytest.raises(UsageError, match="checkpoint_s3_uri"):
             make(checkpoint_s3_uri="s3://bucket/checkpoints").fit()
+
+    def test_compose_that_is_not_there_is_told(self, make, open_session, root, tmp_path, monkeypatch):
+        programs = tmp_path / "programs"
+        programs.mkdir()
+        (programs / "docker").write_text("#!/bin/sh\nexit 1\n")
+        (programs / "docker").chmod(0o755)
+        estimator = make()
+        monkeypatch.setenv("PATH", str(programs))
+        with pytest.raises(EngineUnavailableError, match="needs Docker Compose, and there is none"):
+            estimator.fit()
+        assert list(root.iterdir()) == []
 
     @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGKILL"])
     def test_training_ends_with_its_process(self, name, image, code, root, docker_engine):
