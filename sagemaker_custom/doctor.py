@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+
+from packaging.version import Version
 
 from sagemaker_custom.builders.buildkit import choose_route
 from sagemaker_custom.builders.classic import ClassicRoute
 from sagemaker_custom.builders.codebuild_project import DEFAULT_PROJECT
 from sagemaker_custom.errors import CredentialsError, SageMakerCustomError, SettingsError
+from sagemaker_custom.installed_sdk import OLDEST, PARTS, InstalledPart
 from sagemaker_custom.machine import Finding, Machine
 
 _GB = 1_000_000_000
@@ -20,6 +23,8 @@ _CPU_IMAGE_GB = 8
 _CACHE_GB = 1
 # About as long as a GPU image takes to build and push.
 _LONG_BUILD = timedelta(hours=1)
+_OF_V3_ALONE = PARTS[2:]
+_OLDEST_COMPOSE = 2
 
 
 def examine(machine: Machine) -> tuple[Finding, ...]:
@@ -88,14 +93,14 @@ def _buildkit(machine: Machine) -> Iterator[Finding]:
 
 def _compose(machine: Machine) -> Iterator[Finding]:
     said = (machine.output("docker", "compose", "version") or "").strip()
-    if "v2" in said:
+    major = re.search(r"\bv?(\d+)\.\d", said)
+    if major and int(major[1]) >= _OLDEST_COMPOSE:
         yield Finding(name="Compose", outcome="ok", detail=said)
     elif not machine.which("docker"):
-        # The SDK asks it for its compose plugin before it looks for docker-compose.
         yield Finding(
             name="Compose",
             outcome="warning",
-            detail="there is no docker command, which the SDK's local mode calls",
+            detail="there is no docker command, which the SDK's local mode calls first",
             repair="for local mode, install Docker's command line and docker-compose",
         )
     elif machine.which("docker-compose"):
@@ -104,8 +109,8 @@ def _compose(machine: Machine) -> Iterator[Finding]:
         yield Finding(
             name="Compose",
             outcome="warning",
-            detail=f"{said} is not one that the SDK's local mode takes" if said else "there is none",
-            repair="for local mode, install the Compose plugin in version 2, or docker-compose",
+            detail=f"{said} is not one that local mode takes" if said else "there is none",
+            repair="for local mode, install the Compose plugin (docker-compose-plugin), or docker-compose",
         )
 
 
@@ -291,17 +296,53 @@ def _catalogs(machine: Machine) -> Iterator[Finding]:
 
 
 def _sdk(machine: Machine) -> Iterator[Finding]:
-    version = machine.sdk_version()
-    major = re.match(r"\d+", version or "")
-    if version and major and int(major[0]) == 2:
-        yield Finding(name="SageMaker SDK", outcome="ok", detail=version)
-        return
-    yield Finding(
-        name="SageMaker SDK",
-        outcome="warning",
-        detail=f"version {version}, of which the classes here know nothing" if version else "it is not installed",
-        repair="for CustomPyTorch and its like: pip install 'sagemaker-custom[sdk]'",
+    parts = {part.name: part for part in machine.sdk()}
+    whole = parts.get("sagemaker")
+    problem = _sdk_problem(parts) if whole else _no_sdk(parts)
+    detail, repair = problem or (f"{whole.version if whole else ''}", None)
+    yield Finding(name="SageMaker SDK", outcome="warning" if problem else "ok", detail=detail, repair=repair)
+
+
+def _no_sdk(parts: Mapping[str, InstalledPart]) -> tuple[str, str]:
+    if parts:
+        return (
+            f"it is not installed, only parts of it: {_versions(parts.values())}",
+            "pip install 'sagemaker-custom[v3]'",
+        )
+    return (
+        "it is not installed",
+        "for CustomPyTorch and its like: pip install 'sagemaker-custom[sdk]'; [v2] and [v3] stay with one line of it",
     )
+
+
+def _sdk_problem(parts: Mapping[str, InstalledPart]) -> tuple[str, str] | None:
+    version = parts["sagemaker"].version
+    line = version.partition(".")[0]
+    oldest = OLDEST.get(line)
+    if oldest is None:
+        return f"{version}, of which the classes here know nothing", "pip install 'sagemaker-custom[v3]', or [v2]"
+    if Version(version) < Version(oldest):
+        return f"{version}; the classes here are made for {oldest} and newer", _install(line)
+    # Both lines have files of the same names, and pip removes the old ones after it has written the new ones.
+    broken = [part for part in parts.values() if part.missing]
+    if broken:
+        return f"{version}, but pip has removed modules of {_versions(broken)} with the other line's", _afresh(line)
+    left = [part for name, part in parts.items() if line == "2" and name in _OF_V3_ALONE]
+    if left:
+        return f"{version}, among parts of the SDK v3: {_versions(left)}", _afresh(line)
+    return None
+
+
+def _versions(parts: Iterable[InstalledPart]) -> str:
+    return ", ".join(f"{part.name} {part.version}" for part in parts)
+
+
+def _install(line: str) -> str:
+    return f"pip install --upgrade 'sagemaker-custom[v{line}]'"
+
+
+def _afresh(line: str) -> str:
+    return f"pip uninstall -y {' '.join(PARTS)}, and then {_install(line)}"
 
 
 CHECKS: Mapping[str, Callable[[Machine], Iterator[Finding]]] = {

@@ -18,7 +18,7 @@
     │   ├── DiskFullError                    no space left where the image is built
     │   ├── BaseImageError                   the base image is missing or may not be pulled
     │   ├── NotAppendableError               it takes more than wheels on a base: another builder may do it
-    │   └── VerificationError                the image was built, but a verify command failed
+    │   └── VerificationError                the image was built, but does not do what it is for
     ├── RegistryError                        the image registry
     │   ├── RegistryUnavailableError         no answer, or answers that say "later"
     │   ├── RegistryAccessDeniedError        it knows who we are, or not, and says no
@@ -138,7 +138,7 @@ class NotAppendableError(BuildError):
 
 
 class VerificationError(BuildError):
-    """The image was built, but a verify command of a recipe failed in it."""
+    """The image was built, but a verify command of a recipe failed in it, or the SDK v3 cannot start a script in it."""
 
 
 class RegistryError(SageMakerCustomError):

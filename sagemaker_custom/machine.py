@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 from sagemaker_custom.builders.commands import CommandRunner
 from sagemaker_custom.builders.engine import Engine
 from sagemaker_custom.catalog import Problem
+from sagemaker_custom.installed_sdk import InstalledPart, installed_parts
 from sagemaker_custom.reference import Digest, ImageReference
 from sagemaker_custom.settings import Settings
 
@@ -92,7 +93,8 @@ class Machine:
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     is_writable: Callable[[str], bool] = field(default=lambda folder: os.access(folder, os.W_OK))
     uv: Callable[[], str | None] = uv_program
-    sdk_version: Callable[[], str | None] = field(default=lambda: installed("sagemaker"))
+    sdk: Callable[[], tuple[InstalledPart, ...]] = installed_parts
+    """What is installed of the SageMaker SDK."""
     credentials_end: Callable[[], datetime | None] = field(default=lambda: None)
     """When the credentials end for good; ``None`` when that is not known, or boto3 renews them."""
     clock: Callable[[], datetime] = field(default=lambda: datetime.now(timezone.utc))

@@ -45,6 +45,8 @@ VERSION_LABEL = LABEL_PREFIX + "version"
 """Of this package."""
 VERIFIED_LABEL = LABEL_PREFIX + "verified"
 """``run``: the image was started and its verify commands ran in it; ``static``: only its files were checked."""
+STARTS_SCRIPTS_LABEL = LABEL_PREFIX + "starts-scripts"
+"""Of training images that were started: ``yes``, or what the SDK v3 misses in it: ``lacks tar gzip``."""
 STAND_IN_LABEL = LABEL_PREFIX + "stand-in"
 """Borne by the sandbox's substitutes for AWS's images, and by everything built on them."""
 
@@ -173,6 +175,8 @@ class BuildPlan:
     """Packages of the base that no step may change."""
     verify: tuple[str, ...] = ()
     pip_indexes: PipIndexes = PipIndexes()
+    starts_script: bool = False
+    """Whether it is wanted for a job of the SDK v3 with a script; no part of the fingerprint either."""
     locked: LockedInstall | None = None
     """How a lock is followed by a builder that runs pip; no part of the fingerprint (ADR 0024)."""
     fingerprint: str = ""

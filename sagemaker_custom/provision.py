@@ -18,7 +18,7 @@ from contextlib import ExitStack
 
 from typing_extensions import assert_never
 
-from sagemaker_custom.builders import FoundImage, ImageBuilder, ImageStore
+from sagemaker_custom.builders import FoundImage, ImageBuilder, ImageStore, script_start
 from sagemaker_custom.builders.choice import why_not_appended
 from sagemaker_custom.errors import ImageMissingError, TagConflictError, UsageError
 from sagemaker_custom.leases import BuildLock, Holder, LockKey, NothingToDo
@@ -74,6 +74,7 @@ def ensure_image(
     Raises:
         ImageMissingError: It does not exist, and the policy is ``never``.
         TagConflictError: Its tag holds an image that was made from something else.
+        VerificationError: It is there, and known not to start the script that it is wanted for.
         UsageError: A lock is given, and nothing is installed.
         BuildError: It could not be built.
         RegistryError: Whether it exists could not be learned, or it could not be pushed.
@@ -96,6 +97,7 @@ def ensure_image(
         found = store.find(plan.reference)
         if found is not None:
             verify_fingerprint(plan, found)
+            script_start.check_found(plan, found.labels)
             if lock is not None:
                 check_made_from(lock, found, plan.reference)
             progress.step(f"image {plan.reference} is there, nothing to build")

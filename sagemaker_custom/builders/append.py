@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from sagemaker_custom import oci
+from sagemaker_custom.builders import script_start
 from sagemaker_custom.builders.append_bases import BaseLibrary
 from sagemaker_custom.builders.append_interface import (
     AppendableBase,
@@ -33,7 +34,14 @@ from sagemaker_custom.builders.lock_fit import check_lock, replaceable, requirem
 from sagemaker_custom.builders.promotion import put_final
 from sagemaker_custom.errors import BuildError, NotAppendableError
 from sagemaker_custom.inventory import Inventory, Records
-from sagemaker_custom.plan import LABEL_PREFIX, LOCK_LABEL, VERIFIED_LABEL, WHEELS_LABEL, BuildPlan
+from sagemaker_custom.plan import (
+    LABEL_PREFIX,
+    LOCK_LABEL,
+    STARTS_SCRIPTS_LABEL,
+    VERIFIED_LABEL,
+    WHEELS_LABEL,
+    BuildPlan,
+)
 from sagemaker_custom.progress import NoProgress, Progress
 from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.registry import Manifest, RegistryClient
@@ -105,7 +113,10 @@ class AppendBuilder:
         if kind == "run":
             pinned = replace(plan.reference, tag=None, digest=manifest.digest)
             self._parts.registry.put_manifest(pinned, manifest)
-            self._parts.check.run(pinned, plan, lock)
+            lacks = self._parts.check.run(pinned, plan, lock)
+            if lacks:
+                config, manifest = self._image(plan, base, lock, layers, kind, lacks)
+                self._upload(plan, config, ())
         digest = put_final(
             self._parts.registry,
             plan.reference,
@@ -179,7 +190,13 @@ class AppendBuilder:
         return records
 
     def _image(
-        self, plan: BuildPlan, base: AppendableBase, lock: Lock, layers: Sequence[LayerBlob], kind: Verification
+        self,
+        plan: BuildPlan,
+        base: AppendableBase,
+        lock: Lock,
+        layers: Sequence[LayerBlob],
+        kind: Verification,
+        lacks: tuple[str, ...] = (),
     ) -> tuple[bytes, Manifest]:
         name = f"{plan.base.repository}:{plan.base.tag}"
         count = len(base.manifest.layers) + len(layers)
@@ -190,15 +207,18 @@ class AppendBuilder:
             for layer in layers
         ]
         config, content = oci.append_layers(
-            base.manifest, base.config, added, self._labels(plan, base, lock, kind), name=name
+            base.manifest, base.config, added, self._labels(plan, base, lock, kind, lacks), name=name
         )
         if max(len(config), len(content)) > oci.MANIFEST_LIMIT:
             raise BuildError(f"the config of {plan.reference} would have {len(config)} bytes", hint="make two images")
         return config, Manifest(media_type=oci.DOCKER_MANIFEST, content=content)
 
-    def _labels(self, plan: BuildPlan, base: AppendableBase, lock: Lock, kind: Verification) -> Mapping[str, str]:
+    def _labels(
+        self, plan: BuildPlan, base: AppendableBase, lock: Lock, kind: Verification, lacks: tuple[str, ...]
+    ) -> Mapping[str, str]:
         installed = {wheel.name: wheel.version for wheel in lock.wheels}
         removed = sorted(name for name in lock.replaced if name not in installed)
+        is_asked = kind == "run" and script_start.is_asked(plan)
         return {
             **plan.labels,
             f"{LABEL_PREFIX}base-digest": base.published,
@@ -207,6 +227,7 @@ class AppendBuilder:
             f"{LABEL_PREFIX}builder": BUILDER,
             f"{LABEL_PREFIX}version": self._version,
             VERIFIED_LABEL: kind,
+            **({STARTS_SCRIPTS_LABEL: script_start.label_value(lacks)} if is_asked else {}),
         }
 
     def _upload(self, plan: BuildPlan, config: bytes, layers: Sequence[LayerBlob]) -> None:

@@ -8,6 +8,7 @@ from posixpath import dirname
 
 from packaging.utils import canonicalize_name
 
+from sagemaker_custom.builders import script_start
 from sagemaker_custom.builders.append_interface import AppendableBase, Verification
 from sagemaker_custom.builders.endpoints import Endpoints
 from sagemaker_custom.builders.engine import Engine
@@ -55,7 +56,7 @@ class EngineCheck:
                 return "run"
         return "static"
 
-    def run(self, image: ImageReference, plan: BuildPlan, lock: Lock) -> None:
+    def run(self, image: ImageReference, plan: BuildPlan, lock: Lock) -> tuple[str, ...]:
         """Run the plan's commands; see :meth:`ImageCheck.run`."""
         engine, reached = self._engine(), self._endpoints.reached(image)
         platform = str(plan.document["platform"])
@@ -67,11 +68,20 @@ class EngineCheck:
                 self._progress.step(f"verifying: {command}")
                 self._run(engine, pulled.id, dirname(plan.base.python), command)
             self._compare(engine, pulled.id, plan, lock)
+            return self._lacking(engine, pulled.id, plan)
         finally:
             with suppress(SageMakerCustomError):
                 # A pulled digest is a name to the engine, which would keep the image.
                 engine.untag(reached)
                 engine.discard(pulled.id)
+
+    def _lacking(self, engine: Engine, image: str, plan: BuildPlan) -> tuple[str, ...]:
+        lacks = script_start.lacking(engine, image) if script_start.is_asked(plan) else ()
+        # Wheels bring files and take none but those of the packages that they replace: what is missing, the base lacks.
+        script_start.check(plan, lacks, lacks)
+        if lacks:
+            self._progress.log(script_start.told(lacks))
+        return lacks
 
     def _run(self, engine: Engine, image: str, folder: str, command: str) -> None:
         lines: list[str] = []

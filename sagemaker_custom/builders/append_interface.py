@@ -94,8 +94,11 @@ class ImageCheck(Protocol):
     def kind(self, base: AppendableBase) -> Verification:
         """Say how an image on ``base`` will be checked."""
 
-    def run(self, image: ImageReference, plan: BuildPlan, lock: Lock) -> None:
+    def run(self, image: ImageReference, plan: BuildPlan, lock: Lock) -> tuple[str, ...]:
         """Run the plan's commands in an image of the registry.
+
+        Returns:
+            Programs that the SDK v3 misses in it.
 
         Raises:
             VerificationError: One of them fails.

@@ -13,14 +13,14 @@ from pathlib import Path
 from posixpath import dirname
 from typing import Any
 
-from sagemaker_custom.builders import codebuild_job
+from sagemaker_custom.builders import codebuild_job, script_start
 from sagemaker_custom.builders.context_archive import context_archive
 from sagemaker_custom.builders.engine import BuildContext
 from sagemaker_custom.builders.lock import LISTING_MARK, listing_command
 from sagemaker_custom.dockerfile import BuildEnvironment, render, step_files
 from sagemaker_custom.dockerfile_folder import copy_context
 from sagemaker_custom.partial_files import TemporaryFolder
-from sagemaker_custom.plan import LABEL_PREFIX, VERIFIED_LABEL, BuildPlan
+from sagemaker_custom.plan import LABEL_PREFIX, STARTS_SCRIPTS_LABEL, VERIFIED_LABEL, BuildPlan
 from sagemaker_custom.toolkits import toolkit_files
 
 CONTEXT_VARIABLE = "SAGEMAKER_CUSTOM_CONTEXT"
@@ -190,6 +190,7 @@ def _document(plan: BuildPlan, options: ContextOptions) -> dict[str, Any]:
         "verify": list(plan.verify),
         "verify_timeout": _VERIFY_TIMEOUT_S,
         "path": dirname(plan.base.python),
+        "script_start": _script_start(plan),
         "listing": list(listing_command(plan.base.python)),
         "listing_mark": LISTING_MARK,
         "repository": options.repository,
@@ -202,6 +203,22 @@ def _document(plan: BuildPlan, options: ContextOptions) -> dict[str, Any]:
             f"{LABEL_PREFIX}version": options.version,
             VERIFIED_LABEL: "run",
         },
+    }
+
+
+def _script_start(plan: BuildPlan) -> dict[str, Any] | None:
+    """Return how the build finds out whether the SDK v3 can start scripts in the image."""
+    if not script_start.is_asked(plan):
+        return None
+    return {
+        "command": list(script_start.QUESTION),
+        "mark": script_start.ANSWER_MARK,
+        "end": script_start.ANSWER_END,
+        "no_answer": script_start.NO_SHELL,
+        "required": plan.starts_script,
+        "label": STARTS_SCRIPTS_LABEL,
+        "yes": script_start.label_value(()),
+        "lacks": script_start.LACKS,
     }
 
 

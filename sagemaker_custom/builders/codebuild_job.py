@@ -18,6 +18,7 @@ from typing import Any
 NETRC_VARIABLE = "SAGEMAKER_CUSTOM_NETRC"
 USER_PLACEHOLDER = "SAGEMAKER_CUSTOM_USER_OF_THE_BASE"
 VERIFICATION_MARK = "sagemaker-custom: the built image does not pass "
+START_MARK = "sagemaker-custom: no script can be started: "
 FAILURE_MARK = "sagemaker-custom: "
 
 # The command is an argument, so that no quoting of ours stands between the recipe and the shell.
@@ -112,8 +113,10 @@ class Job:
         base, digest = self._base()
         built = self._built(base)
         self._verify(built)
+        starts_scripts = self._starts_scripts(base, built)
         labels = {
             **self._document["labels"],
+            **starts_scripts,
             self._document["base_digest_label"]: digest,
             self._document["lock_label"]: self._lock(base, built),
         }
@@ -227,6 +230,33 @@ class Job:
                 sys.stdout.flush()
                 print(f"{VERIFICATION_MARK}'{command}' ({error})", flush=True)  # noqa: T201 - the log is its output
                 raise SystemExit(1) from None
+
+    def _starts_scripts(self, base: str, built: str) -> dict[str, str]:
+        start = self._document["script_start"]
+        if not start:
+            return {}
+        lacks = self._lacking(built, start)
+        if not lacks:
+            return {start["label"]: start["yes"]}
+        of_base = self._lacking(base, start) if self._document["has_steps"] else lacks
+        found = json.dumps({"lacks": lacks, "of_base": of_base})
+        if start["required"] or set(lacks) - set(of_base):
+            sys.stdout.flush()
+            print(f"{START_MARK}{found}", flush=True)  # noqa: T201 - the log is its output
+            raise SystemExit(1)
+        _say(f"the image lacks {' and '.join(lacks)}: the SDK v3 starts no script in it")
+        return {start["label"]: start["lacks"] + " ".join(lacks)}
+
+    def _lacking(self, image: str, start: dict[str, Any]) -> list[str]:
+        command = start["command"]
+        arguments = ["run", "--rm", "--network=none", f"--entrypoint={command[0]}", image, *command[1:]]
+        try:
+            lines = self._docker.output(*arguments).splitlines()
+        except JobError:
+            # Docker does not start what the image does not have.
+            lines = []
+        said = [line.strip()[len(start["mark"]) :] for line in lines if line.startswith(start["mark"])]
+        return said[:-1] if said[-1:] == [start["end"]] else [start["no_answer"]]
 
     def _container(self, image: str, command: list[str]) -> None:
         timeout = float(self._document["verify_timeout"])

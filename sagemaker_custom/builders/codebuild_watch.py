@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 from urllib.parse import quote
 
 from sagemaker_custom.aws.codebuild import BuildStart, LogPiece, NewProject, Project, RemoteBuild
-from sagemaker_custom.builders.codebuild_job import VERIFICATION_MARK
+from sagemaker_custom.builders import script_start
+from sagemaker_custom.builders.codebuild_job import START_MARK, VERIFICATION_MARK
 from sagemaker_custom.builders.failures import is_disk_full, wrong_hash
 from sagemaker_custom.builders.log import BuildLog
 from sagemaker_custom.builders.steps import BuildSteps
@@ -101,6 +104,7 @@ class Watch:
     _phase: str = ""
     _failures: int = 0
     _verification: str = ""
+    _start: VerificationError | None = None
     _disk_is_full: bool = False
     _may_read_log: bool = True
 
@@ -177,6 +181,11 @@ class Watch:
         self.log.line(line)
         if line.startswith(VERIFICATION_MARK):
             self._verification = self.log.clean(line.removeprefix(VERIFICATION_MARK))
+        if line.startswith(START_MARK):
+            # Steps print what they like, too.
+            with suppress(ValueError, TypeError, KeyError, RecursionError):
+                found = json.loads(line.removeprefix(START_MARK))
+                self._start = script_start.refusal("the built image", found["lacks"], found["of_base"])
         self._disk_is_full = self._disk_is_full or is_disk_full(line)
 
     def _failure(self, build: RemoteBuild) -> BuildError | DigestMismatchError:
@@ -191,6 +200,9 @@ class Watch:
                 + where,
                 log_path=str(self.log.path),
             )
+        if self._start:
+            self._start.hint, self._start.log_path = f"{self._start.hint}; {where}", str(self.log.path)
+            return self._start
         if self._disk_is_full:
             return DiskFullError(
                 f"no space left on the disk of the build {build.id}{tail}",

@@ -82,13 +82,16 @@ class OwnImages(ProvidedImages):
         *,
         policy: str | None = None,
         lock: Lock | None = None,
+        starts_script: bool = False,
     ) -> str:
         """Make sure that the image exists; its folder may have been edited since it was last read."""
         before, self._plans = self._plans, {}
         key = self._key(image_scope, instance_type, session, region)
         if key in before and before[key].reference != self._plan(key, session).reference:
             self._provided.pop(key, None)
-        return super().provide(image_scope, instance_type, session, region, policy=policy, lock=lock)
+        return super().provide(
+            image_scope, instance_type, session, region, policy=policy, lock=lock, starts_script=starts_script
+        )
 
     def _question(self, image_scope: str, instance_type: str | None) -> tuple[str, str | None]:
         return image_scope, instance_type

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from abc import ABC, abstractmethod
 from collections.abc import Hashable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -105,6 +106,7 @@ class ProvidedImages(ABC):
         *,
         policy: str | None = None,
         lock: Lock | None = None,
+        starts_script: bool = False,
     ) -> str:
         """Make sure that the image exists, and return its URI.
 
@@ -115,13 +117,15 @@ class ProvidedImages(ABC):
             region: Default: the session's.
             policy: Default: the one that the user gave as ``build=``.
             lock: Default: the one that the user gave for the scope, if any.
+            starts_script: Whether the SDK v3 starts a script in it, which takes more than the toolkit does.
         """
         key = self._key(image_scope, instance_type, session, region)
         if policy is None and self._rules.is_pipeline(session):
             return str(self._plan(key, session).reference)
         # Whether an image is there is asked each time; only a fresh build is not repeated (ADR 0007).
         if policy is not None or self.policy != "always" or key not in self._provided:
-            reference = self._ensure(self._plan(key, session), session, policy or self.policy, lock)
+            plan = replace(self._plan(key, session), starts_script=starts_script)
+            reference = self._ensure(plan, session, policy or self.policy, lock)
             self._provided[key] = str(reference)
         return self._provided[key]
 

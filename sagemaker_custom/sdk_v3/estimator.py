@@ -147,6 +147,11 @@ class ExtendedEstimator(TrainedEstimator):
         return isinstance(self.sagemaker_session, CustomLocalSession)
 
     @property
+    def _starts_script(self) -> bool:
+        """Whether the SDK starts a script; else the image's own program answers ``train``."""
+        return self._job.entry_point is not None
+
+    @property
     def entry_point(self) -> str | None:
         """The script."""
         return self._job.entry_point
@@ -203,6 +208,7 @@ class ExtendedEstimator(TrainedEstimator):
             self.sagemaker_session,
             policy="always" if self._images.policy == "always" else "if-missing",
             lock=read_locks(lock, image_scope).get(image_scope),
+            starts_script=image_scope == "training" and self._starts_script,
         )
 
     def training_image_uri(self, region: str | None = None) -> Any:
@@ -217,7 +223,9 @@ class ExtendedEstimator(TrainedEstimator):
         if self.image_uri is not None:
             return self.image_uri
         region = self._job.image_uri_region
-        return self._images.provide("training", self.instance_type, self.sagemaker_session, region)
+        return self._images.provide(
+            "training", self.instance_type, self.sagemaker_session, region, starts_script=self._starts_script
+        )
 
     def model_trainer(self) -> NamedTrainer:
         """Make the SDK v3's ``ModelTrainer`` that ``fit()`` runs: image made sure of, code uploaded.

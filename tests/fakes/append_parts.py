@@ -176,6 +176,7 @@ class FakeCheck:
     def __init__(self, kind="static"):
         self.kind_of_check = kind
         self.failure = None
+        self.lacks = ()
         self.ran = []
 
     def kind(self, base):
@@ -185,3 +186,4 @@ class FakeCheck:
         self.ran.append(image)
         if self.failure:
             raise self.failure
+        return self.lacks

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 
 from sagemaker_custom.builders.engine import EngineImage
+from sagemaker_custom.builders.script_start import ANSWER_END, ANSWER_MARK, QUESTION
 from sagemaker_custom.errors import RegistryUnavailableError
 from sagemaker_custom.reference import digest_of
 
@@ -27,6 +28,8 @@ class FakeEngine:
         self.exit_codes: dict[str, int] = {}
         self.output: dict[str, list[str]] = {}
         self.installed: dict[str, dict[str, str]] = {}
+        self.lacks: dict[str, tuple[str, ...]] = {}
+        """What programs an image does not have, by its id."""
         self.failures: dict[str, BaseException] = {}
         self.media_type = None
         self.layers: dict[str, tuple[str, ...]] = {}
@@ -79,6 +82,10 @@ class FakeEngine:
             del self.images[image_id]
 
     def run(self, image_id, command, *, on_line, timeout_s):
+        if command == QUESTION:
+            for name in (*self.lacks.get(image_id, ()), ANSWER_END):
+                on_line(f"{ANSWER_MARK}{name}")
+            return 0
         program = command[-1]
         if _MARK in program:
             on_line(_MARK + json.dumps(self.installed[image_id]))

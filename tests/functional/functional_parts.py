@@ -102,14 +102,18 @@ class Cloud:
     def download_uri(self, uri):
         return self.download(uri.removeprefix(f"s3://{self.bucket}/"))
 
-    def push(self, plan):
-        """Put an image without layers, but with the plan's labels, where the plan wants one."""
+    def push(self, plan, **labels):
+        """Put an image without layers, but with the plan's labels and these, where the plan wants one."""
+        labels = {
+            **plan.labels,
+            **{f"sagemaker-custom.{name.replace('_', '-')}": text for name, text in labels.items()},
+        }
         client = Parts(session=self.boto_session, settings=self.settings).registry
         config = json.dumps(
             {
                 "architecture": "amd64",
                 "os": "linux",
-                "config": {"Labels": plan.labels},
+                "config": {"Labels": labels},
                 "rootfs": {"type": "layers", "diff_ids": []},
             }
         ).encode()

@@ -278,6 +278,30 @@ class TestFailure:
         assert "ImportError: tiny" in caught.value.message
         assert "nothing was pushed" in caught.value.hint
 
+    @pytest.mark.parametrize(
+        ("of_base", "words", "hint"),
+        [
+            ('["tar"]', "the built image lacks tar, without which", 'add extras=["apt:tar"]'),
+            ("[]", "the built image has lost tar, which its base has", "report it against the recipe"),
+        ],
+        ids=["not in the base", "lost by the extras"],
+    )
+    def test_an_image_that_starts_no_script_is_one(self, bench, of_base, words, hint):
+        line = f'sagemaker-custom: no script can be started: {{"lacks": ["tar"], "of_base": {of_base}}}'
+        bench.steps = (Step(lines=(line,), status="FAILED"),)
+        with pytest.raises(VerificationError, match=words) as caught:
+            bench.build()
+        assert hint in caught.value.hint
+        assert "the whole log is in" in caught.value.hint
+        assert caught.value.log_path in caught.value.hint
+
+    @pytest.mark.parametrize("said", ["[", "[]", '{"lacks": 1, "of_base": []}', '{"lacks": [1], "of_base": [1]}'])
+    def test_a_step_that_prints_what_looks_like_it_is_a_failed_build(self, bench, said):
+        bench.steps = (Step(lines=(f"sagemaker-custom: no script can be started: {said}",), status="FAILED"),)
+        with pytest.raises(BuildError) as caught:
+            bench.build()
+        assert not isinstance(caught.value, VerificationError)
+
     def test_a_full_disk_is_one(self, bench):
         bench.steps = (Step(lines=("write /x: no space left on device",), status="FAILED"),)
         with pytest.raises(DiskFullError) as caught:

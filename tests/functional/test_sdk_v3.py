@@ -22,6 +22,7 @@ from sagemaker.train.model_trainer import ModelTrainer
 
 import sagemaker_custom
 from sagemaker_custom import (
+    CustomFramework,
     CustomLocalSession,
     CustomPyTorch,
     CustomTensorFlowPredictor,
@@ -29,7 +30,7 @@ from sagemaker_custom import (
     source_code,
     training_image,
 )
-from sagemaker_custom.errors import UsageError
+from sagemaker_custom.errors import UsageError, VerificationError
 from sagemaker_custom.sdk_v3.builder import imported_model_builder
 from sagemaker_custom.sdk_v3.channels import channels_of
 from sagemaker_custom.sdk_v3.job import distributed_of
@@ -152,6 +153,45 @@ class TestJob:
         algorithm = cloud.request("CreateTrainingJob")["AlgorithmSpecification"]
         assert algorithm["ContainerEntrypoint"] == ["/bin/bash"]
         assert "sm_train.sh" in algorithm["ContainerArguments"][-1]
+
+
+class TestImageThatStartsNoScript:
+    """One that lacks something which the script of the SDK needs."""
+
+    @pytest.fixture
+    def own(self, cloud):
+        def estimator(label, **arguments):
+            made = CustomFramework(
+                base_image="registry.example.com/team/mine:1",
+                extras=["pip:zarr"],
+                role=ROLE,
+                instance_type="ml.m5.xlarge",
+                instance_count=1,
+                sagemaker_session=cloud.session,
+                settings=cloud.settings,
+                build="never",
+                **arguments,
+            )
+            cloud.push(made.plan_image(), starts_scripts=label)
+            return made
+
+        return estimator
+
+    def test_script_is_refused_before_the_job(self, cloud, code, own):
+        estimator = own("lacks tar", entry_point="train.py", source_dir=str(code))
+        with pytest.raises(VerificationError, match="lacks tar, without which the SDK v3 starts no entry_point"):
+            estimator.fit(wait=False)
+        with pytest.raises(VerificationError, match="lacks tar"):
+            estimator.build_image()
+        assert not cloud.training_jobs()
+
+    def test_program_of_its_own_is_started(self, cloud, own):
+        own("lacks tar").fit(wait=False)
+        assert "ContainerEntrypoint" not in cloud.request("CreateTrainingJob")["AlgorithmSpecification"]
+
+    def test_image_that_has_it_all_trains(self, cloud, code, own):
+        own("yes", entry_point="train.py", source_dir=str(code)).fit(wait=False)
+        assert cloud.request("CreateTrainingJob")["AlgorithmSpecification"]["ContainerEntrypoint"] == ["/bin/bash"]
 
 
 class TestDistribution:

@@ -144,6 +144,7 @@ def test_it_was_run_since_the_engine_has_the_base(bench, appended):
     bench.build("docker", bench.plan(("pip:einops==0.8.0",)), policy="if-missing")
     image = bench.build("append", bench.plan(("pip:einops==0.7.0",)))
     assert bench.labels(image)["sagemaker-custom.verified"] == "run"
+    assert bench.labels(image)["sagemaker-custom.starts-scripts"] == "yes"
     assert bench.labels(appended)["sagemaker-custom.verified"] in {"run", "static"}
     assert base.ecr.account != image.ecr.account
 

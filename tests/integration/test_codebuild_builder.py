@@ -181,6 +181,8 @@ def test_the_buildspec_builds_verifies_labels_and_pushes_one_schema2_manifest(be
     assert labels["sagemaker-custom.lock"] == '{"installed":{"tiny":"1.0"},"removed":[]}'
     assert labels["sagemaker-custom.builder"] == "codebuild"
     assert labels["sagemaker-custom.verified"] == "run"
+    # The base of these tests has Debian's Python alone on its PATH.
+    assert labels["sagemaker-custom.starts-scripts"] == "lacks pip3"
     assert labels["sagemaker-custom.spec"] == plan.labels["sagemaker-custom.spec"]
     assert labels["sagemaker-custom.base-digest"] == bench.registry.find(plan.base_reference.with_tag(base.tag))
     # This registry cannot remove a tag.
@@ -233,6 +235,18 @@ def test_a_verification_that_fails_pushes_nothing(bench, base, open_index):  # n
         bench.builder.build(plan)
     assert "it says no" in caught.value.message
     assert not bench.tags(plan.reference)
+
+
+def test_a_script_that_could_not_start_pushes_nothing(bench, base, open_index):  # noqa: F811
+    bench = bench(codebuild_ca_bundle=open_index.ca_bundle)
+    indexes = PipIndexes(index_url=open_index.url())
+    plan = example_plan(base=base, fingerprint=secrets.token_hex(32), pip_indexes=indexes)
+
+    with pytest.raises(VerificationError, match="the built image lacks pip3, without which") as caught:
+        bench.builder.build(replace(plan, starts_script=True))
+
+    assert '"apt:python3-pip"' in caught.value.hint
+    assert bench.tags(plan.reference) == []
 
 
 def test_a_step_that_fails_ends_the_build_with_its_last_lines(bench, base):

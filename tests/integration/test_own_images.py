@@ -21,7 +21,7 @@ import pytest
 from registry_process import running_registry
 
 from sagemaker_custom.builders.store import RegistryStore
-from sagemaker_custom.errors import BuildError, ImageMissingError, SourceError
+from sagemaker_custom.errors import BuildError, ImageMissingError, SourceError, VerificationError
 from sagemaker_custom.oci import DOCKER_MANIFEST
 from sagemaker_custom.own_images import own_image
 from sagemaker_custom.progress import NoProgress
@@ -283,6 +283,38 @@ class TestFolder:
 
         found = docker_engine.images.list(name=plan.reference.repository)
         assert [tag for image in found for tag in image.tags] == [str(plan.reference)]
+
+
+class TestStartOfScripts:
+    """The SDK v3 starts scripts by bash, tar, Python and pip of the image."""
+
+    @pytest.fixture
+    def without_tar(self, folder):
+        path = folder / "Dockerfile"
+        path.write_text(f"{path.read_text()}RUN ln -s /bin/true /usr/local/bin/pip3 && rm /bin/tar\n")
+        return own_image(dockerfile=folder)
+
+    def test_image_that_lacks_a_program_is_refused_and_leaves_nothing(self, parts, without_tar, route, docker_engine):
+        plan = replace(parts.plan_own(without_tar, local=True), starts_script=True)
+        with pytest.raises(VerificationError, match="the built image lacks tar, without which the SDK v3") as caught:
+            parts.ensure(plan)
+        assert 'add extras=["apt:tar"], or put it on the PATH in your Dockerfile' in caught.value.hint
+        assert not docker_engine.images.list(str(plan.reference))
+
+    def test_where_no_script_starts_it_is_built_and_refused_to_one_later(
+        self, parts, remove, without_tar, docker_engine
+    ):
+        plan, image = ensured(parts, remove, without_tar)
+        assert labels(docker_engine, image)["sagemaker-custom.starts-scripts"] == "lacks tar"
+        assert str(parts.ensure(plan)) == image
+        with pytest.raises(VerificationError, match=f"the image {image} lacks tar"):
+            parts.ensure(replace(plan, starts_script=True))
+
+    def test_image_that_has_it_all_says_so(self, parts, remove, folder, docker_engine):
+        path = folder / "Dockerfile"
+        path.write_text(f"{path.read_text()}RUN ln -s /bin/true /usr/local/bin/pip3\n")
+        _, image = ensured(parts, remove, own_image(dockerfile=folder))
+        assert labels(docker_engine, image)["sagemaker-custom.starts-scripts"] == "yes"
 
 
 class TestBaseImage:

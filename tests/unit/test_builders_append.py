@@ -405,6 +405,19 @@ class TestCheck:
         assert (image.tag, image.digest) == (None, bench.tags[plan.reference.tag])
         assert bench.config(plan)["config"]["Labels"]["sagemaker-custom.verified"] == "run"
 
+    @pytest.mark.parametrize(
+        ("kind", "lacks", "label"),
+        [("run", (), "yes"), ("run", ("tar", "gzip"), "lacks tar gzip"), ("static", (), None)],
+    )
+    def test_image_says_what_the_sdk_v3_misses_in_it_if_that_is_known(self, bench, kind, lacks, label):
+        plan = example_plan()
+        bench.check.kind_of_check, bench.check.lacks = kind, lacks
+
+        bench.build(plan)
+
+        assert bench.config(plan)["config"]["Labels"].get("sagemaker-custom.starts-scripts") == label
+        assert bench.is_whole(plan)
+
     def test_failed_command_leaves_no_tag(self, bench):
         plan = example_plan()
         bench.check.kind_of_check = "run"

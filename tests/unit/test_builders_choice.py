@@ -225,7 +225,8 @@ class TestCheck:
     def test_static_asks_no_engine(self):
         assert self.check(None, "static").kind(self.base()) == "static"
 
-    def run(self, engine, installed):
+    def run(self, engine, installed, *, starts_script=False):
+        plan = replace(example_plan(), starts_script=starts_script)
         pulled = digest_of(f"pulled-{_IMAGE}".encode())
         original = engine.pull
 
@@ -235,11 +236,19 @@ class TestCheck:
             return image
 
         engine.pull = pull
-        self.check(engine).run(_IMAGE, example_plan(), a_lock(digest_of(b"base"), locked("tiny")))
+        return self.check(engine).run(_IMAGE, plan, a_lock(digest_of(b"base"), locked("tiny")))
 
     def test_commands_run_and_nothing_stays(self, engine):
         self.run(engine, {"tiny": "1.0"})
         assert engine.effects == [f"pull {_IMAGE}", f"run {_VERIFY}"]
+        assert engine.images == {}
+
+    def test_what_a_script_of_the_sdk_v3_misses_is_told_and_refused_where_one_shall_start(self, engine):
+        engine.lacks = {digest_of(f"pulled-{_IMAGE}".encode()): ("tar",)}
+        assert self.run(engine, {"tiny": "1.0"}) == ("tar",)
+        with pytest.raises(VerificationError, match="the built image lacks tar") as caught:
+            self.run(engine, {"tiny": "1.0"}, starts_script=True)
+        assert '"apt:tar"' in caught.value.hint
         assert engine.images == {}
 
     def test_failed_command_shows_what_it_said(self, engine):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import pytest
@@ -24,7 +25,7 @@ from sagemaker_custom.errors import (
 )
 from sagemaker_custom.oci import DOCKER_MANIFEST, OCI_INDEX
 from sagemaker_custom.plan import STAND_IN_LABEL, PipIndexes
-from sagemaker_custom.reference import RegistryCredentials
+from sagemaker_custom.reference import RegistryCredentials, digest_of
 
 _BASE_NAME = f"{BASE_HOST}/{BASE.repository}:{BASE.tag}"
 _REPOSITORY = "sagemaker-custom-pytorch"
@@ -213,6 +214,7 @@ class TestLabels:
             "sagemaker-custom.builder": "docker-buildkit",
             "sagemaker-custom.version": "1.2.3",
             "sagemaker-custom.verified": "run",
+            "sagemaker-custom.starts-scripts": "yes",
         }
 
     def test_an_oci_index_becomes_a_docker_manifest(self, bench):
@@ -224,6 +226,52 @@ class TestLabels:
         assert bench.registry.client().manifest(plan.reference).media_type == DOCKER_MANIFEST
         found = RegistryStore(bench.registry.client()).find(plan.reference)
         assert found.labels["sagemaker-custom.fingerprint"] == FINGERPRINT
+
+
+class TestStartOfScripts:
+    """What the SDK v3 needs of an image to start a script in it."""
+
+    BASE_IMAGE = digest_of(_BASE_NAME.encode())
+    BUILT = digest_of(b"built")
+
+    @pytest.fixture
+    def plan(self, bench):
+        bench.engine.add(_BASE_NAME)
+        return example_plan(local=True)
+
+    def label(self, bench, plan):
+        return EngineStore(bench.engine).find(plan.reference).labels.get("sagemaker-custom.starts-scripts")
+
+    @pytest.mark.parametrize("wanted", [False, True])
+    def test_what_the_extras_took_is_an_error_on_either_sdk(self, bench, plan, wanted):
+        bench.engine.lacks = {self.BUILT: ("tar", "pip3"), self.BASE_IMAGE: ("tar",)}
+        with pytest.raises(VerificationError, match="the built image has lost pip3, which its base has") as caught:
+            bench.build(replace(plan, starts_script=wanted))
+        assert "report it against the recipe" in caught.value.hint
+        assert "the whole log is in" in caught.value.hint
+        assert bench.leaves_nothing(plan)
+
+    def test_what_the_base_never_had_is_an_error_where_a_script_shall_start(self, bench, plan):
+        bench.engine.lacks = dict.fromkeys((self.BUILT, self.BASE_IMAGE), ("/bin/bash", "tar"))
+        with pytest.raises(VerificationError, match="lacks /bin/bash and tar") as caught:
+            bench.build(replace(plan, starts_script=True))
+        assert 'add extras=["apt:bash", "apt:tar"]' in caught.value.hint
+        assert bench.leaves_nothing(plan)
+
+    def test_elsewhere_the_image_says_so(self, bench, plan):
+        bench.engine.lacks = dict.fromkeys((self.BUILT, self.BASE_IMAGE), ("/bin/bash", "tar"))
+        bench.build(plan)
+        assert self.label(bench, plan) == "lacks /bin/bash tar"
+        assert "the image lacks /bin/bash and tar: the SDK v3 starts no script in it" in bench.log
+
+    def test_an_image_that_serves_is_not_asked(self, bench, plan):
+        bench.engine.lacks = {self.BUILT: ("tar",)}
+        plan = replace(plan, base=replace(plan.base, image_scope="inference"))
+        bench.build(plan)
+        assert self.label(bench, plan) is None
+
+    def test_the_tag_is_the_same_either_way(self, plan):
+        assert replace(plan, starts_script=True).document == plan.document
 
 
 class TestFailures:

@@ -21,6 +21,7 @@ from sagemaker_custom.builders.endpoints import Endpoints
 from sagemaker_custom.builders.engine import BuildContext
 from sagemaker_custom.builders.failures import base_absent, base_denied, pull_failure
 from sagemaker_custom.builders.route import BuildRequest, FolderContext
+from sagemaker_custom.builders.store import RegistryStore
 from sagemaker_custom.builders.unpublished import unpublished_id
 from sagemaker_custom.errors import BaseImageError, BuildError, EngineUnavailableError, RegistryUnavailableError
 from sagemaker_custom.own_images import own_image
@@ -32,6 +33,7 @@ class Bench:
     """A builder of fakes."""
 
     def __init__(self, folder, engine=FakeEngine):
+        self.folder = folder
         self.registry = FakeRegistry()
         self.engine = engine(self.registry)
         self.route = FakeRoute(self.engine)
@@ -111,6 +113,20 @@ class TestOrder:
         assert not any(effect.startswith(("pull", "build")) for effect in bench.engine.effects)
         assert list(bench.registry.tags("sagemaker-custom-mine")) == [plan.reference.tag]
         assert bench.names() == {"mine:1"}
+
+    def test_image_without_a_shell_is_used_and_says_so(self, bench):
+        class NoShell(FakeEngine):
+            def run(self, image_id, command, *, on_line, timeout_s):
+                raise BuildError("the Docker Engine refused while running a command: no such file: /bin/sh")
+
+        bench = Bench(bench.folder, NoShell)
+        image = bench.engine.add("mine:1")
+        plan = own_plan(own_image(base_image="mine:1"), image_id=image.id)
+
+        bench.builder.build(plan)
+
+        found = RegistryStore(bench.registry.client()).find(plan.reference)
+        assert found.labels["sagemaker-custom.starts-scripts"] == "lacks /bin/sh"
 
     def test_bare_image_that_the_engine_lacks_is_pulled(self, bench):
         bench.builder.build(own_plan(own_image(base_image="mine:1"), "apt:tree", local=True))

@@ -18,8 +18,9 @@ from sagemaker_custom.builders.codebuild_context import (
     packed_context,
     staging_tag,
 )
-from sagemaker_custom.builders.codebuild_job import USER_PLACEHOLDER, VERIFICATION_MARK, Job, JobError
+from sagemaker_custom.builders.codebuild_job import START_MARK, USER_PLACEHOLDER, VERIFICATION_MARK, Job, JobError
 from sagemaker_custom.builders.lock import LISTING_MARK, lock_text
+from sagemaker_custom.builders.script_start import ANSWER_END, ANSWER_MARK, QUESTION
 from sagemaker_custom.own_images import own_image
 from sagemaker_custom.plan import CodeArtifactRepository, PipIndexes
 
@@ -42,6 +43,7 @@ class WritingDocker:
         self.commands = []
         self.dockerfiles = []
         self.installed = {NAME: {"torch": "2.3.0", "pip": "24"}, BUILT: {"torch": "2.3.0", "tiny": "1.0"}}
+        self.lacks = {NAME: (), BUILT: ()}
         self.user = ""
         self.fails = ""
         self.buildx = True
@@ -57,6 +59,11 @@ class WritingDocker:
             raise JobError("exit code 1")
 
     def output(self, *arguments):
+        if arguments[0] == "run" and arguments[-1] == QUESTION[-1]:
+            image = next(word for word in arguments if word in self.lacks)
+            if self.lacks[image] is None:
+                raise JobError("no shell")
+            return "".join(f"{ANSWER_MARK}{name}\n" for name in (*self.lacks[image], ANSWER_END))
         if arguments[0] == "run":
             image = next(word for word in arguments if word in self.installed)
             if self.installed[image] is None:
@@ -125,6 +132,7 @@ class TestJob:
             "sagemaker-custom.builder": "codebuild",
             "sagemaker-custom.version": "1.2.3",
             "sagemaker-custom.verified": "run",
+            "sagemaker-custom.starts-scripts": "yes",
         }
 
     @pytest.mark.parametrize("buildx", [True, False])
@@ -141,6 +149,32 @@ class TestJob:
             run(example_plan(), tmp_path, docker)
         assert f"{VERIFICATION_MARK}'python -c 'import tiny'' (exit code 1)" in capsys.readouterr().out
         assert docker.commands[-1][0] == "run"
+
+    @pytest.mark.parametrize(
+        ("required", "built", "of_base"),
+        [(False, ("pip3", "tar"), ("tar",)), (True, ("tar",), ("tar",)), (True, None, None)],
+        ids=["lost by the extras", "not in the base", "no shell"],
+    )
+    def test_an_image_that_starts_no_script_is_refused(self, docker, tmp_path, capsys, required, built, of_base):
+        docker.lacks = {NAME: of_base, BUILT: built}
+        with pytest.raises(SystemExit):
+            run(replace(example_plan(), starts_script=required), tmp_path, docker)
+        line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith(START_MARK))
+        said = json.loads(line.removeprefix(START_MARK))
+        assert said == {"lacks": list(built or ("/bin/sh",)), "of_base": list(of_base or ("/bin/sh",))}
+        assert "push" not in [command[0] for command in docker.commands]
+
+    def test_an_image_whose_base_lacks_something_says_so_where_no_script_shall_start(self, docker, tmp_path, capsys):
+        docker.lacks = {NAME: ("tar",), BUILT: ("tar",)}
+        run(example_plan(), tmp_path, docker)
+        assert docker.labels["sagemaker-custom.starts-scripts"] == "lacks tar"
+        assert "the image lacks tar: the SDK v3 starts no script in it" in capsys.readouterr().out
+
+    def test_an_image_that_serves_is_not_asked(self, docker, tmp_path):
+        docker.lacks = {}
+        plan = example_plan()
+        run(replace(plan, base=replace(plan.base, image_scope="inference")), tmp_path, docker)
+        assert "sagemaker-custom.starts-scripts" not in docker.labels
 
     def test_a_step_that_fails_ends_the_job(self, docker, tmp_path):
         docker.fails = BUILT

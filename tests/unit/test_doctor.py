@@ -22,6 +22,7 @@ from sagemaker_custom.errors import (
     RegistryUnavailableError,
     SettingsError,
 )
+from sagemaker_custom.installed_sdk import InstalledPart
 from sagemaker_custom.machine import Machine, environment_credentials_end, installed, uv_program
 from sagemaker_custom.reference import ImageReference
 from sagemaker_custom.settings import Settings
@@ -30,6 +31,7 @@ BASE = ImageReference.parse("763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorc
 OWN = ImageReference.parse("123456789012.dkr.ecr.us-east-1.amazonaws.com/sagemaker-custom-pytorch:latest")
 NOW = datetime(2026, 11, 21, 12, tzinfo=timezone.utc)
 GB = 10**9
+SDK_V2 = InstalledPart(name="sagemaker", version="2.257.7")
 
 
 class Engine(FakeEngine):
@@ -83,7 +85,7 @@ def machine(settings):
             "uv": lambda: "/bin/uv",
             "which": lambda name: f"/usr/bin/{name}",
             "free_bytes": lambda folder: 100 * GB,
-            "sdk_version": lambda: "2.257.7",
+            "sdk": lambda: (SDK_V2,),
             "clock": lambda: NOW,
         }
         return Machine(**arguments | changes)
@@ -154,14 +156,15 @@ class TestCompose:
         ("said", "which", "outcome"),
         [
             ("Docker Compose version v2.39.1", None, "ok"),
-            ("Docker Compose version v5.0.1", None, "warning"),
-            ("Docker Compose version 2.39.1", None, "warning"),
-            ("Docker Compose version v5.0.1", "/usr/bin/docker-compose", "ok"),
+            ("Docker Compose version v5.0.1", None, "ok"),
+            ("Docker Compose version 2.39.1", None, "ok"),
+            ("docker-compose version 1.29.2, build 5becea4c", None, "warning"),
+            ("something else 22", None, "warning"),
             (None, "/usr/bin/docker-compose", "ok"),
             (None, None, "warning"),
         ],
     )
-    def test_only_what_the_sdk_takes_counts(self, machine, said, which, outcome):
+    def test_only_what_local_mode_takes_counts(self, machine, said, which, outcome):
         runner = Runner(docker_compose=said) if said else Runner()
         finding = found(machine(runner=runner, which=lambda name: which), "Compose")
         assert finding.outcome == outcome
@@ -394,9 +397,75 @@ def test_catalog_with_problems_is_a_failure_with_the_command_that_shows_all(mach
     assert "extras/a.yaml" in findings[0].detail
 
 
-@pytest.mark.parametrize(("version", "outcome"), [("2.257.7", "ok"), ("3.27.0", "warning"), (None, "warning")])
-def test_sdk(machine, version, outcome):
-    assert found(machine(sdk_version=lambda: version), "SageMaker SDK").outcome == outcome
+def parts_of_v3(**versions):
+    known = {
+        "sagemaker": "3.27.0",
+        "core": "2.27.0",
+        "train": "1.27.0",
+        "serve": "1.27.0",
+        "mlops": "1.27.0",
+    } | versions
+    names = {name: name if name == "sagemaker" else f"sagemaker-{name}" for name in known}
+    return tuple(InstalledPart(name=names[name], version=version) for name, version in known.items() if version)
+
+
+def with_missing(parts, name):
+    return tuple(replace(part, missing=76) if part.name == name else part for part in parts)
+
+
+class TestSdk:
+    @pytest.mark.parametrize(
+        ("parts", "detail"),
+        [
+            ((SDK_V2,), "2.257.7"),
+            ((SDK_V2, InstalledPart(name="sagemaker-core", version="1.0.78")), "2.257.7"),
+            (parts_of_v3(), "3.27.0"),
+            (parts_of_v3(sagemaker="3.30.1"), "3.30.1"),
+        ],
+        ids=["v2", "v2 and its core", "v3", "newer v3"],
+    )
+    def test_either_line_is_well(self, machine, parts, detail):
+        finding = found(machine(sdk=lambda: parts), "SageMaker SDK")
+        assert (finding.outcome, finding.detail, finding.repair) == ("ok", detail, None)
+
+    @pytest.mark.parametrize(
+        ("parts", "detail", "repair"),
+        [
+            ((), "it is not installed", "pip install 'sagemaker-custom[sdk]'; [v2] and [v3] stay with one line of it"),
+            (
+                parts_of_v3(sagemaker=None, serve=None, mlops=None),
+                "only parts of it: sagemaker-core 2.27.0, sagemaker-train 1.27.0",
+                "pip install 'sagemaker-custom[v3]'",
+            ),
+            (
+                (InstalledPart(name="sagemaker", version="2.199.0"),),
+                "2.199.0; the classes here are made for 2.257 and newer",
+                "pip install --upgrade 'sagemaker-custom[v2]'",
+            ),
+            (
+                parts_of_v3(sagemaker="3.4.1"),
+                "3.4.1; the classes here are made for 3.27 and newer",
+                "pip install --upgrade 'sagemaker-custom[v3]'",
+            ),
+            (parts_of_v3(sagemaker="4.0"), "4.0, of which the classes here know nothing", "[v3]', or [v2]"),
+            (
+                with_missing(parts_of_v3(), "sagemaker-serve"),
+                "3.27.0, but pip has removed modules of sagemaker-serve 1.27.0",
+                "pip uninstall -y sagemaker sagemaker-core sagemaker-train sagemaker-serve sagemaker-mlops, and then pip",
+            ),
+            (
+                parts_of_v3(sagemaker="2.257.7", core="1.0.78"),
+                "2.257.7, among parts of the SDK v3: sagemaker-train 1.27.0, sagemaker-serve 1.27.0, sagemaker-mlops",
+                "pip install --upgrade 'sagemaker-custom[v2]'",
+            ),
+        ],
+        ids=["none", "without the whole", "old v2", "old v3", "unknown line", "v3 over v2", "v2 over v3"],
+    )
+    def test_what_does_not_fit_is_told_with_what_repairs_it(self, machine, parts, detail, repair):
+        finding = found(machine(sdk=lambda: parts), "SageMaker SDK")
+        assert finding.outcome == "warning"
+        assert detail in finding.detail
+        assert repair in finding.repair
 
 
 def test_check_that_breaks_is_a_finding_too(machine):

@@ -15,6 +15,7 @@ from sagemaker_custom.errors import (
     RegistryUnavailableError,
     TagConflictError,
     UsageError,
+    VerificationError,
 )
 from sagemaker_custom.leases import Holder, LockKey, NothingToDo, OwnTurn
 from sagemaker_custom.plan import EngineTarget, MirrorPolicy, RegistryTarget, make_plan
@@ -185,6 +186,31 @@ class TestMirror:
         with pytest.raises(RegistryUnavailableError):
             flow.run(plan)
         assert flow.mirrored == []
+
+
+class TestStartOfScripts:
+    """An image that is there says what the SDK v3 misses in it."""
+
+    def there(self, label):
+        flow, plan = Flow(), plan_for(["faiss"])
+        flow.store.put(plan)
+        found = flow.store.images[plan.reference]
+        labels = {**found.labels, **({"sagemaker-custom.starts-scripts": label} if label else {})}
+        flow.store.images[plan.reference] = replace(found, labels=labels)
+        return flow, plan
+
+    def test_one_that_cannot_start_the_script_is_refused(self):
+        flow, plan = self.there("lacks tar gzip")
+        with pytest.raises(VerificationError, match=f"the image {plan.reference} lacks tar and gzip") as caught:
+            flow.run(replace(plan, starts_script=True))
+        assert '"apt:tar", "apt:gzip"' in caught.value.hint
+        assert flow.builder.built == []
+
+    @pytest.mark.parametrize(("label", "wanted"), [("lacks tar", False), ("yes", True), (None, True)])
+    def test_any_other_is_used(self, label, wanted):
+        flow, plan = self.there(label)
+        assert flow.run(replace(plan, starts_script=wanted)) == plan.reference
+        assert flow.builder.built == []
 
 
 class FakeLock:
