@@ -16,7 +16,7 @@ import sagemaker_custom
 TABLE = Path(__file__).parent.parent / "tests" / "data" / "sdk_v2_arguments.json"
 METHODS = (
     *("fit", "deploy", "create_model", "transformer", "register", "attach", "hyperparameters", "set_hyperparameters"),
-    *("training_image_uri", "predict", "delete_endpoint", "delete_model", "update_endpoint", "run"),
+    *("predict", "delete_endpoint", "delete_model", "update_endpoint", "run"),
 )
 _PLACED = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -34,18 +34,29 @@ def text() -> str:
 
 
 def _described(cls: type) -> dict[str, Any]:
-    constructors = [list(_parameters(vars(base)["__init__"])) for base in _of_the_sdk(cls) if "__init__" in vars(base)]
-    known = {item.name for parameters in constructors for item in parameters}
+    constructors = list(_constructors(cls))
+    known = {item.name for constructor in constructors for item in _parameters(constructor)}
     methods = {}
     for name in METHODS:
         base = next((base for base in _of_the_sdk(cls) if name in vars(base)), None)
         if base is not None:
             methods[name] = _placed(getattr(vars(base)[name], "__func__", vars(base)[name]))
     return {
-        "order": [item.name for item in constructors[0] if item.kind in _PLACED],
+        # Those of the SDK's, where ours hands on all that it is given by place.
+        "order": _by_place(inspect.signature(cls)) or _placed(constructors[0]),
         "names": sorted(known),
         "methods": methods,
     }
+
+
+def _constructors(cls: type) -> Iterator[Any]:
+    """Yield the constructors that see the arguments of a call."""
+    for base in _of_the_sdk(cls):
+        if "__init__" in vars(base):
+            constructor = inspect.unwrap(vars(base)["__init__"])
+            yield constructor
+            if all(item.kind is not item.VAR_KEYWORD for item in inspect.signature(constructor).parameters.values()):
+                return
 
 
 def _of_the_sdk(cls: type) -> Iterator[type]:
@@ -54,6 +65,10 @@ def _of_the_sdk(cls: type) -> Iterator[type]:
 
 def _placed(function: Any) -> list[str]:
     return [item.name for item in _parameters(function) if item.kind in _PLACED]
+
+
+def _by_place(signature: inspect.Signature) -> list[str]:
+    return [item.name for item in signature.parameters.values() if item.kind in _PLACED]
 
 
 def _parameters(function: Any) -> Iterator[inspect.Parameter]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -37,6 +38,21 @@ def named_call(
         raise TypeError(f"{owner}() got multiple values for argument {min(twice)!r}")
     given = {**placed, **kwargs}
     return Call(given=given, defaults={}, takes=frozenset({*order, *named, *given}))
+
+
+def shown_signature(constructor: Any, order: Sequence[str], named: Iterable[str]) -> inspect.Signature:
+    """Return what a class takes, which its constructor reads by names alone.
+
+    Args:
+        constructor: Of the class; its keywords are those that the SDK has not.
+        order: Names of the arguments that may be given by place.
+        named: Names of all.
+    """
+    ours = [item for item in inspect.signature(constructor).parameters.values() if item.kind is item.KEYWORD_ONLY]
+    rest = sorted(set(named) - {*order, *(item.name for item in ours)})
+    by_place = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None) for name in order]
+    by_name = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in rest]
+    return inspect.Signature([*by_place, *ours, *by_name])
 
 
 def refuse_others(

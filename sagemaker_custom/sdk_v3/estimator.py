@@ -70,10 +70,6 @@ class ExtendedEstimator(TrainedEstimator):
     """
 
     _dialect: ClassVar[Dialect]
-    _order: ClassVar[tuple[str, ...]] = ("entry_point", "source_dir", "hyperparameters")
-    """Names of the arguments that may be given by place."""
-    _named: ClassVar[tuple[str, ...]] = ()
-    """Names of the arguments about the framework."""
 
     def __init__(
         self,

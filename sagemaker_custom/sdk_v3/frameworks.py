@@ -170,5 +170,5 @@ class CustomSparkMLModel(ExtendedModel):
 
     _dialect = Dialect(framework="sparkml-serving", version="spark_version", python=None)
     _predictor_class = predictors.CustomSparkMLPredictor
-    _order = ("model_data", "role", "spark_version", "sagemaker_session")
+    _order = ("model_data", "role", "spark_version", "image_uri")
     _named = ("spark_version",)

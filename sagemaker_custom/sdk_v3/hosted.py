@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sagemaker.core.common_utils import name_from_base
@@ -14,7 +15,7 @@ from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES
 from sagemaker_custom.sdk_v3.absent import OF_MODELS, absent
 from sagemaker_custom.sdk_v3.builder import say_framework
-from sagemaker_custom.sdk_v3.call import refuse_others, tags_as_api
+from sagemaker_custom.sdk_v3.call import refuse_others, shown_signature, tags_as_api
 from sagemaker_custom.sdk_v3.local import CustomLocalSession
 from sagemaker_custom.sdk_v3.model_arguments import HANDED_ON, INSTEAD_OF_DEPLOY, OF_TRANSFORMER, ModelArguments
 from sagemaker_custom.sdk_v3.packages import ORDER_OF_MODELS, PackagedModel, of_register
@@ -25,11 +26,20 @@ class HostedModel(ABC):
     """The part of the models that is about where they run."""
 
     _predictor_class: ClassVar[type[CustomPredictor]] = CustomPredictor
+    _order: ClassVar[tuple[str, ...]] = ("model_data", "role", "entry_point")
+    """Names of the arguments that may be given by place."""
+    _named: ClassVar[tuple[str, ...]] = ()
+    """Names of the arguments about the framework."""
     _arguments: ModelArguments
     _images: ProvidedImages
     image_uri: Any
     name: str | None
     sagemaker_session: Any
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        named = {field.name for field in fields(ModelArguments)}
+        cls.__signature__ = shown_signature(cls.__init__, cls._order, {*named, *cls._named, "image_uri"})  # type: ignore[attr-defined]
 
     if not TYPE_CHECKING:
 
@@ -153,6 +163,7 @@ class HostedModel(ABC):
         instance_type: str | None = None,
         serializer: Any = None,
         deserializer: Any = None,
+        *,
         endpoint_name: str | None = None,
         tags: Any = None,
         wait: bool = True,

@@ -54,8 +54,6 @@ class ExtendedModel(HostedModel):
     """
 
     _dialect: ClassVar[Dialect]
-    _order: ClassVar[tuple[str, ...]] = ("model_data", "role", "entry_point")
-    _named: ClassVar[tuple[str, ...]] = ()
     _workspace: Workspace | None
 
     def __init__(

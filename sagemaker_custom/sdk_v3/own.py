@@ -138,11 +138,7 @@ class CustomFramework(ExtendedEstimator):
     """
 
     _model_class = CustomFrameworkModel
-    _order = (
-        *("entry_point", "source_dir", "hyperparameters", "container_log_level", "code_location", "image_uri"),
-        *("dependencies", "enable_network_isolation", "git_config", "checkpoint_s3_uri", "checkpoint_local_path"),
-        "enable_sagemaker_metrics",
-    )
+    _order = ("entry_point", "source_dir", "hyperparameters", "image_uri")
 
     def __init__(
         self,

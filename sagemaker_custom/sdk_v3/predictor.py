@@ -105,6 +105,7 @@ class CustomPredictor:
         self,
         initial_instance_count: int | None = None,
         instance_type: str | None = None,
+        *,
         model_name: str | None = None,
         tags: Any = None,
         kms_key: str | None = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sagemaker.core.analytics import TrainingJobAnalytics
@@ -12,7 +13,7 @@ from sagemaker.core.workflow.pipeline_context import PipelineSession
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk_v3.absent import OF_ESTIMATORS, absent
-from sagemaker_custom.sdk_v3.call import tags_as_api
+from sagemaker_custom.sdk_v3.call import shown_signature, tags_as_api
 from sagemaker_custom.sdk_v3.job import JobArguments
 from sagemaker_custom.sdk_v3.jobs import AwsJob, LocalJob
 from sagemaker_custom.sdk_v3.model import ExtendedModel
@@ -27,12 +28,21 @@ class TrainedEstimator:
     """The part of the estimators that is about a job they have started, or were attached to."""
 
     _model_class: ClassVar[type[ExtendedModel]]
+    _order: ClassVar[tuple[str, ...]] = ("entry_point", "source_dir", "hyperparameters")
+    """Names of the arguments that may be given by place."""
+    _named: ClassVar[tuple[str, ...]] = ()
+    """Names of the arguments about the framework."""
     _images: ProvidedImages
     _job: JobArguments
     image_uri: Any
     latest_training_job: AwsJob | LocalJob | None
     role: str | None
     sagemaker_session: Any
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        named = {field.name for field in fields(JobArguments)}
+        cls.__signature__ = shown_signature(cls.__init__, cls._order, {*named, *cls._named, "image_uri"})  # type: ignore[attr-defined]
 
     if not TYPE_CHECKING:
 
