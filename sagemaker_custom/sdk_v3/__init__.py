@@ -37,7 +37,10 @@ from sagemaker_custom.sdk_v3.predictor import (
     CustomTensorFlowPredictor,
     CustomXGBoostPredictor,
 )
+from sagemaker_custom.sdk_v3.repairs import repair_sdk
 from sagemaker_custom.sdk_v3.source import source_code
+
+repair_sdk()
 
 _PROCESSOR = "sagemaker.core.processing.FrameworkProcessor(image_uri=training_image(…))"
 _INSTEAD = {
