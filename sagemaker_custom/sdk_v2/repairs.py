@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
-from typing import Any
 
 import requests
 from sagemaker import deprecations
@@ -18,7 +17,7 @@ from sagemaker.local.image import _SageMakerContainer
 from sagemaker.telemetry import telemetry_logging
 
 from sagemaker_custom.sdk.compose import compose_command
-from sagemaker_custom.settings import Settings
+from sagemaker_custom.sdk.telemetry import heed_settings
 
 logger = logging.getLogger(__name__)
 
@@ -32,22 +31,9 @@ def repair_sdk(class_names: Iterable[str]) -> None:
         class_names: Of our subclasses. The SDK's own warning, at its import, stays.
     """
     deprecations._v2_deprecation_warned.update(class_names)  # noqa: SLF001
-    if not isinstance(telemetry_logging._send_telemetry_request, _Telemetry):  # noqa: SLF001
-        telemetry_logging._send_telemetry_request = _Telemetry(telemetry_logging._send_telemetry_request)  # noqa: SLF001
+    heed_settings(telemetry_logging)
     telemetry_logging._requests_helper = _get_within_time  # noqa: SLF001
     _SageMakerContainer._get_compose_cmd_prefix = staticmethod(compose_command)  # noqa: SLF001
-
-
-class _Telemetry:
-    """Sends the SDK's telemetry, but not from local mode, which needs no AWS, nor where the settings say no."""
-
-    def __init__(self, send: Any) -> None:
-        self._send = send
-
-    def __call__(self, status: int, feature_list: list[int], session: Any, *details: Any) -> None:
-        if getattr(session, "local_mode", False) or not Settings.load().sdk_telemetry:
-            return
-        self._send(status, feature_list, session, *details)
 
 
 def _get_within_time(url: str, timeout: float) -> requests.Response | None:

@@ -43,5 +43,8 @@ from sagemaker_custom.sdk_v3.processor import (
     CustomTensorFlowProcessor,
     CustomXGBoostProcessor,
 )
+from sagemaker_custom.sdk_v3.repairs import repair_sdk
 from sagemaker_custom.sdk_v3.rl import CustomRLEstimator
 from sagemaker_custom.sdk_v3.source import source_code
+
+repair_sdk()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from types import SimpleNamespace
 
 import pytest
 from sagemaker import deprecations
@@ -13,7 +12,6 @@ from sagemaker.telemetry import telemetry_logging
 import sagemaker_custom.sdk_v2  # noqa: F401 - puts the repairs in place
 from sagemaker_custom.errors import EngineUnavailableError
 from sagemaker_custom.sdk.compose import compose_command
-from sagemaker_custom.sdk_v2.repairs import _Telemetry
 
 
 @pytest.fixture
@@ -65,13 +63,6 @@ class TestTelemetry:
             listener.listen()
             url = f"http://127.0.0.1:{listener.getsockname()[1]}/"
             assert telemetry_logging._requests_helper(url, 0.2) is None
-
-    @pytest.mark.parametrize(("local_mode", "setting", "sent"), [(False, "on", 1), (True, "on", 0), (False, "off", 0)])
-    def test_nothing_is_sent_from_local_mode_or_against_the_settings(self, monkeypatch, local_mode, setting, sent):
-        monkeypatch.setenv("SAGEMAKER_CUSTOM_SDK_TELEMETRY", setting)
-        calls = []
-        _Telemetry(lambda *arguments: calls.append(arguments))(1, [2], SimpleNamespace(local_mode=local_mode), None)
-        assert len(calls) == sent
 
 
 def test_our_classes_are_not_announced_as_deprecated():

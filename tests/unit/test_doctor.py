@@ -451,7 +451,7 @@ class TestSdk:
             (
                 with_missing(parts_of_v3(), "sagemaker-serve"),
                 "3.27.0, but pip has removed modules of sagemaker-serve 1.27.0",
-                "pip uninstall -y sagemaker sagemaker-core sagemaker-train sagemaker-serve sagemaker-mlops",
+                "pip uninstall -y sagemaker sagemaker-core sagemaker-train sagemaker-serve sagemaker-mlops, and then",
             ),
             (
                 parts_of_v3(sagemaker="2.257.7", core="1.0.78"),
