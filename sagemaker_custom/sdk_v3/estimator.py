@@ -236,13 +236,15 @@ class ExtendedEstimator(TrainedEstimator):
         packed = self._packed()
         image = self.provide_image()
         job = self._job
+        # The SDK takes the name of any other image, which a parameter of a pipeline does not have yet.
+        names_itself = self._images.extends or not isinstance(image, str)
         optional = {
             "networking": job.networking(),
             "checkpoint_config": job.checkpoint(),
             "training_image_config": job.image_config(),
             "distributed": self._submitted.distributed if self._submitted else distributed_of(job.distribution),
             "tags": tags_of(job.tags),
-            "base_job_name": job.base_job_name or (self._images.base_job_name if self._images.extends else None),
+            "base_job_name": job.base_job_name or (self._images.base_job_name if names_itself else None),
             **self._place(),
         }
         trainer = NamedTrainer(
