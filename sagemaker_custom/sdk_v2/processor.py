@@ -121,6 +121,9 @@ class ExtendedProcessor(FrameworkProcessor):  # type: ignore[misc]  # the SDK ha
         *args: Any,
         **kwargs: Any,
     ) -> Any:
+        if code.startswith("s3://"):
+            # The SDK packs nothing then, and so makes no estimator, which would do it.
+            self._create_estimator().provide_image()
         if not self._stays_here or git_config or code.startswith("s3://"):
             return super()._pack_and_upload_code(
                 code, source_dir, dependencies, git_config, job_name, inputs, *args, **kwargs

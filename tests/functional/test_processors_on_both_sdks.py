@@ -201,6 +201,14 @@ class TestCode:
         job = run("clean.py", source_dir=f"s3://{cloud.bucket}/given/sourcedir.tar.gz")
         assert code_of(cloud, job) == "given/sourcedir.tar.gz"
 
+    def test_script_in_s3_runs_in_an_image_that_is_made_sure_of(self, cloud, make, push):
+        processor = make(extras=["pip:lz4"], build="never")
+        with pytest.raises(ImageMissingError):
+            processor.run("s3://data/clean.sh", wait=False, logs=False)
+        image = push(extras=["pip:lz4"])
+        processor.run("s3://data/clean.sh", wait=False, logs=False)
+        assert cloud.request("CreateProcessingJob")["AppSpecification"]["ImageUri"] == image
+
     def test_missing_script_is_told_and_nothing_is_sent(self, cloud, make, code):
         with pytest.raises(SourceError, match=r"absent\.py"):
             make(extras=["pip:lz4"]).run("absent.py", source_dir=str(code), wait=False, logs=False)

@@ -71,7 +71,7 @@ def test_metrics_of_ones_own_take_their_place(cloud, make):
 
 @pytest.mark.parametrize(
     ("framework", "version", "repository"),
-    [("tensorflow", "0.11.1", "sagemaker-tensorflow-serving:1.12"), ("mxnet", "0.11.0", "sagemaker-mxnet-serving:1.3")],
+    [("tensorflow", "0.11.1", "sagemaker-tensorflow-serving:1.12"), ("mxnet", "0.11.0", "sagemaker-mxnet:1.3")],
     ids=["tensorflow", "mxnet"],
 )
 def test_what_coach_trained_is_served_by_its_framework(cloud, make, framework, version, repository):
