@@ -68,7 +68,8 @@ class LocalServer:
         """Return what the container wishes for batch transforms, if it says."""
         with (
             urllib3.PoolManager(timeout=_PING_TIMEOUT_S, retries=False) as http,
-            suppress(urllib3.exceptions.HTTPError),
+            # Servers without it may answer anything.
+            suppress(urllib3.exceptions.HTTPError, ValueError),
         ):
             answer = http.request("GET", f"{self.url}/execution-parameters")
             if answer.status == 200:

@@ -253,7 +253,7 @@ class ExtendedEstimator(TrainedEstimator):
             compute=job.compute(),
             stopping_condition=job.stopping(),
             training_input_mode=job.input_mode,
-            environment=self._environment(),
+            environment=job.container_environment(),
             hyperparameters=self.hyperparameters(),
             role=self.role,
             sagemaker_session=self.sagemaker_session,
@@ -271,11 +271,6 @@ class ExtendedEstimator(TrainedEstimator):
         session = self.sagemaker_session
         where = "/".join(filter(None, (f"s3://{session.default_bucket()}", session.default_bucket_prefix)))
         return {"output_data_config": self._job.output(f"{where}/")}
-
-    def _environment(self) -> dict[str, Any]:
-        level = {} if self._job.container_log_level == 20 else {"SM_LOG_LEVEL": str(self._job.container_log_level)}
-        given = self._job.environment or {}
-        return level | {name: str(value) if isinstance(value, int | float) else value for name, value in given.items()}
 
     def _packed(self) -> SourceBundle | None:
         source_dir = self._job.source_dir

@@ -52,6 +52,7 @@ INSTEAD = {
 }
 """Arguments of the SDK v2 that the SDK v3 has no place for → what does the same."""
 
+_LOG_LEVEL = 20
 _FOR_AWS_ALONE = ("use_spot_instances", "checkpoint_s3_uri", "checkpoint_local_path")
 
 
@@ -93,7 +94,7 @@ class JobArguments:
     checkpoint_s3_uri: Any = None
     checkpoint_local_path: Any = None
     environment: Mapping[str, Any] | None = None
-    container_log_level: int = 20
+    container_log_level: int = _LOG_LEVEL
     distribution: Mapping[str, Any] | None = None
     training_repository_access_mode: Any = None
     training_repository_credentials_provider_arn: Any = None
@@ -127,6 +128,12 @@ class JobArguments:
                     f"{name}={getattr(self, name)!r} is not for local mode, as with the SDK v2",
                     hint="leave it out where instance_type is 'local'",
                 )
+
+    def container_environment(self) -> dict[str, Any]:
+        """Return what the container gets, as texts."""
+        level = {} if self.container_log_level == _LOG_LEVEL else {"SM_LOG_LEVEL": str(self.container_log_level)}
+        given = self.environment or {}
+        return level | {name: str(value) if isinstance(value, int | float) else value for name, value in given.items()}
 
     def compute(self) -> Compute:
         """Say on what machines."""

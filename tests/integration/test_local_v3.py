@@ -336,6 +336,54 @@ class TestServing:
         assert list(root.iterdir()) == []
 
 
+class TestOtherJobs:
+    @pytest.fixture
+    def data(self, tmp_path):
+        folder = tmp_path / "data"
+        folder.mkdir()
+        (folder / "rows.csv").write_text("1\n2\n")
+        return f"file://{folder}"
+
+    def test_processing_leaves_its_output_alone(self, image, open_session, data, root, tmp_path):
+        client = open_session().sagemaker_client
+        place = "/opt/ml/processing"
+        command = ["bash", "-c", f"cat {place}/input/rows.csv > {place}/output/copy.csv"]
+        source = {"S3Uri": data, "LocalPath": f"{place}/input", "S3DataType": "S3Prefix", "S3InputMode": "File"}
+        result = {"S3Uri": f"file://{tmp_path}/out", "LocalPath": f"{place}/output", "S3UploadMode": "EndOfJob"}
+        client.create_processing_job(
+            ProcessingJobName="copying",
+            AppSpecification={
+                "ImageUri": image,
+                "ContainerEntrypoint": ["bash", "-c"],
+                "ContainerArguments": [command],
+            },
+            ProcessingResources={"ClusterConfig": {"InstanceCount": 1, "InstanceType": "local"}},
+            ProcessingInputs=[{"InputName": "rows", "S3Input": source}],
+            ProcessingOutputConfig={"Outputs": [{"OutputName": "copy", "S3Output": result}]},
+        )
+        assert (tmp_path / "out" / "copy.csv").read_text() == "1\n2\n"
+        assert list(root.iterdir()) == []
+
+    def test_transform_asks_a_server_that_knows_no_parameters(self, image, open_session, data, root, tmp_path):
+        client = open_session().sagemaker_client
+        client.create_model("whole", {"Image": image})
+        client.create_transform_job(
+            TransformJobName="asking",
+            ModelName="whole",
+            TransformInput={
+                "DataSource": {"S3DataSource": {"S3Uri": data, "S3DataType": "S3Prefix"}},
+                "ContentType": "text/csv",
+                "SplitType": "Line",
+            },
+            TransformOutput={"S3OutputPath": f"file://{tmp_path}/out", "AssembleWith": "Line"},
+            TransformResources={"InstanceType": "local", "InstanceCount": 1},
+            BatchStrategy="SingleRecord",
+        )
+        answers = (tmp_path / "out" / "rows.csv.out").read_text().splitlines()
+        assert [json.loads(answer)["environment"]["SAGEMAKER_BATCH"] for answer in answers] == ["True", "True"]
+        assert list(root.iterdir()) == []
+
+
 class TestBadDays:
     def test_gpu_that_is_not_there_is_told_before_anything(self, make, open_session, root):
         engine = SimpleNamespace(address="tcp://engine:2375", info=dict)
