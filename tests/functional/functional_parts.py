@@ -26,8 +26,13 @@ if adapter().endswith("v2"):
 
     # It reads botocore's list of all endpoints whenever it asks for the caller's account: half the time of its tests.
     sagemaker.utils._botocore_resolver = functools.cache(sagemaker.utils._botocore_resolver)
+    # It checks its configuration whenever it looks a value up, a second each, though the session's was checked before.
+    sagemaker.utils.validate_sagemaker_config = lambda config: None
 else:
+    from sagemaker.core.config.config_manager import SageMakerConfig
     from sagemaker.core.helper.session_helper import Session
+
+    SageMakerConfig.validate_sagemaker_config = staticmethod(lambda config: None)
 
 _QUIET = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}
 
@@ -67,6 +72,11 @@ class Cloud:
 
     def _on_request(self, params, model, **_):
         self._sent.append((model.name, params))
+
+    @property
+    def sent(self):
+        """What SageMaker was sent: operations and what they were given."""
+        return tuple(self._sent)
 
     def request(self, operation):
         """Return the last request of its kind that the SDK sent."""
