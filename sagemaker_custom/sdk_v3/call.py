@@ -71,3 +71,9 @@ def tags_of(tags: Any) -> list[Tag] | None:
         return None
     pairs = tags.items() if isinstance(tags, Mapping) else [(tag["Key"], tag["Value"]) for tag in tags]
     return [Tag(key=key, value=value) for key, value in pairs]
+
+
+def tags_as_api(tags: Any) -> list[dict[str, str]] | None:
+    """Read tags, and write them as boto3 takes them."""
+    read = tags_of(tags)
+    return None if read is None else [{"Key": tag.key, "Value": tag.value} for tag in read]

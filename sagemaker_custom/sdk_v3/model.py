@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import tarfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
-from importlib import import_module
+from dataclasses import fields
 from pathlib import Path
-from shutil import copytree
 from typing import Any, ClassVar
 
-import boto3
-from sagemaker.core.common_utils import custom_extractall_tarfile, name_from_base
+from sagemaker.core.common_utils import name_from_base
 from sagemaker.core.helper.session_helper import Session
-from sagemaker.core.training.configs import Networking, SourceCode
+from sagemaker.core.training.configs import SourceCode
 from typing_extensions import Self
 
 from sagemaker_custom.catalog_sources import Locations
@@ -26,79 +22,20 @@ from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
 from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES
 from sagemaker_custom.sdk.workspace import Workspace
-from sagemaker_custom.sdk_v3.call import named_call, refuse_others, tags_of
-from sagemaker_custom.sdk_v3.local import CustomLocalSession, LocalContainerDefinition, LocalServer
+from sagemaker_custom.sdk_v3.builder import builder_of
+from sagemaker_custom.sdk_v3.call import named_call, refuse_others, tags_as_api
+from sagemaker_custom.sdk_v3.local_model import LocalModel
+from sagemaker_custom.sdk_v3.model_arguments import (
+    HANDED_ON,
+    INSTEAD,
+    INSTEAD_OF_DEPLOY,
+    OF_DEPLOY,
+    ModelArguments,
+)
 from sagemaker_custom.sdk_v3.predictor import CustomPredictor
 from sagemaker_custom.sdk_v3.rules import SdkV3Rules
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.source import bundle, stage
-
-_TO_BUILDER = "ModelBuilder(image_uri=inference_image(…)), and its arguments"
-INSTEAD = {
-    "additional_model_data_sources": _TO_BUILDER,
-    "git_config": "source_dir= with a clone of the repository",
-    "model_reference_arn": _TO_BUILDER,
-    "resources": _TO_BUILDER,
-}
-"""Arguments of the SDK v2's models that have no place here → what does the same."""
-INSTEAD_OF_DEPLOY = {
-    "accelerator_type": "an instance type that has the accelerator: AWS has ended Elastic Inference",
-    "accept_eula": _TO_BUILDER,
-    "endpoint_type": _TO_BUILDER,
-    "inference_component_name": _TO_BUILDER,
-    "inference_recommendation_id": "ModelBuilder.from_recommendation_job()",
-    "managed_instance_scaling": _TO_BUILDER,
-    "model_reference_arn": _TO_BUILDER,
-    "resources": _TO_BUILDER,
-    "use_compiled_model": "a model that was compiled beforehand: AWS has ended Neo's place in the SDK",
-}
-"""Arguments of the SDK v2's ``deploy()`` that have no place here → what does the same."""
-_HANDED_ON = (
-    *("async_inference_config", "container_startup_health_check_timeout", "data_capture_config", "endpoint_logging"),
-    *("explainer_config", "inference_ami_version", "kms_key", "model_data_download_timeout", "routing_config"),
-    *("serverless_inference_config", "update_endpoint", "volume_size"),
-)
-_OF_DEPLOY = frozenset({*_HANDED_ON, *INSTEAD_OF_DEPLOY, "serializer", "deserializer", "endpoint_name", "tags", "wait"})
-_WORKERS = "SAGEMAKER_MODEL_SERVER_WORKERS"
-_LOG_LEVEL = 20
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ModelArguments:
-    """What a model of the SDK v2 takes besides its image, by its names."""
-
-    model_data: str | None = None
-    role: str | None = None
-    entry_point: str | None = None
-    source_dir: str | None = None
-    dependencies: Sequence[str] | None = None
-    env: Mapping[str, str] | None = None
-    name: str | None = None
-    vpc_config: Mapping[str, Sequence[str]] | None = None
-    enable_network_isolation: bool | None = None
-    sagemaker_session: Any = None
-    model_kms_key: str | None = None
-    image_config: Any = None
-    code_location: str | None = None
-    container_log_level: int = _LOG_LEVEL
-    model_server_workers: int | None = None
-    predictor_cls: Any = None
-
-    def environment(self) -> dict[str, str]:
-        """Return what the container gets besides what names its script."""
-        workers = {} if self.model_server_workers is None else {_WORKERS: str(self.model_server_workers)}
-        return {**workers, **(self.env or {})}
-
-    def network(self) -> Networking | None:
-        """Say in which network."""
-        if self.vpc_config is None and not self.enable_network_isolation:
-            return None
-        vpc = self.vpc_config or {}
-        return Networking(
-            subnets=list(vpc["Subnets"]) if vpc else None,
-            security_group_ids=list(vpc["SecurityGroupIds"]) if vpc else None,
-            enable_network_isolation=bool(self.enable_network_isolation),
-        )
 
 
 class ExtendedModel:
@@ -203,7 +140,7 @@ class ExtendedModel:
     @classmethod
     def deploy_takes(cls) -> frozenset[str]:
         """Return the names of the arguments of :meth:`deploy`, all others being the model's own."""
-        return _OF_DEPLOY
+        return OF_DEPLOY
 
     def _read(self, call: Call, settings: Settings | None) -> None:
         of_the_framework = {*self._named, "image_uri"}
@@ -265,22 +202,17 @@ class ExtendedModel:
             BuildError: It could not be built.
         """
         code = self._source_code()
-        arguments = self._arguments
-        builder = imported_model_builder(self.sagemaker_session)(
-            image_uri=self._provided(instance_type),
-            s3_model_data_url=arguments.model_data,
-            model_path=str(self._folder / "builder"),
-            role_arn=self.role,
-            sagemaker_session=self.sagemaker_session,
-            source_code=code,
-            env_vars=arguments.environment(),
-            network=arguments.network(),
+        if self.sagemaker_session is None:
+            self.sagemaker_session = Session()
+        return builder_of(
+            self._arguments,
+            image=self._provided(instance_type),
+            code=code,
+            role=self.role,
+            session=self.sagemaker_session,
+            workspace=self._space,
             instance_type=instance_type,
-            image_config=arguments.image_config,
         )
-        # Neither has an argument of its own; the SDK looks for them on the object.
-        builder.container_log_level, builder.model_kms_key = arguments.container_log_level, arguments.model_kms_key
-        return builder
 
     def _provided(self, instance_type: str | None) -> str:
         if self.image_uri is not None:
@@ -288,10 +220,10 @@ class ExtendedModel:
         return self._images.provide("inference", instance_type, self.sagemaker_session)
 
     @property
-    def _folder(self) -> Path:
+    def _space(self) -> Workspace:
         if self._workspace is None:
             self._workspace = Workspace()
-        return self._workspace.path
+        return self._workspace
 
     def _source_code(self) -> SourceCode | None:
         arguments = self._arguments
@@ -301,7 +233,7 @@ class ExtendedModel:
             return SourceCode(source_dir=arguments.source_dir, entry_script=arguments.entry_point)
         cache = Path(self._settings.cache_dir)
         packed = bundle(arguments.entry_point, arguments.source_dir, arguments.dependencies or (), cache_dir=cache)
-        return SourceCode(source_dir=str(stage(packed, self._folder)), entry_script=packed.script_name)
+        return SourceCode(source_dir=str(stage(packed, self._space.path)), entry_script=packed.script_name)
 
     def deploy(
         self,
@@ -335,13 +267,12 @@ class ExtendedModel:
             BuildError: It could not be built.
             UsageError: The SDK v3 has nothing that does what is asked for.
         """
-        refuse_others(more, _HANDED_ON, INSTEAD_OF_DEPLOY)
+        refuse_others(more, HANDED_ON, INSTEAD_OF_DEPLOY)
         if instance_type in LOCAL_INSTANCE_TYPES:
-            return self._deployed_here(instance_type, endpoint_name, serializer, deserializer)
-        if self.sagemaker_session is None:
-            self.sagemaker_session = Session()
+            server = self._local_model(instance_type).served(self.sagemaker_session)
+            return self._predictor(endpoint_name or self._new_name(), serializer, deserializer, server=server)
         builder = self.model_builder(instance_type)
-        builder.build(model_name=self._arguments.name, tags=_as_api(tags))
+        builder.build(model_name=self._arguments.name, tags=tags_as_api(tags))
         name = endpoint_name or self._new_name()
         serverless = more.pop("serverless_inference_config", None)
         builder.deploy(
@@ -350,7 +281,7 @@ class ExtendedModel:
             instance_type=instance_type,
             wait=wait,
             inference_config=serverless or more.pop("async_inference_config", None),
-            **{key: value for key, value in {**more, "tags": _as_api(tags)}.items() if value is not None},
+            **{key: value for key, value in {**more, "tags": tags_as_api(tags)}.items() if value is not None},
         )
         return self._predictor(name, serializer, deserializer)
 
@@ -363,65 +294,13 @@ class ExtendedModel:
         given = {key: value for key, value in chosen.items() if value is not None}
         return (self._arguments.predictor_cls or self._predictor_class)(name, self.sagemaker_session, **given, **more)
 
-    def _deployed_here(self, instance_type: str, endpoint_name: str | None, serializer: Any, deserializer: Any) -> Any:
-        code, image = self._source_code(), self._provided(instance_type)
-        session = self.sagemaker_session
-        if not isinstance(session, CustomLocalSession):
-            session = CustomLocalSession(getattr(session, "boto_session", None))
-        environment = {**self._arguments.environment()}
-        folder = self._folder / "model"
-        self._lay_out(folder, session)
-        if code is not None:
-            copytree(code.source_dir, folder / "code", dirs_exist_ok=True)
-            environment |= {
-                "SAGEMAKER_PROGRAM": str(code.entry_script),
-                "SAGEMAKER_SUBMIT_DIRECTORY": "/opt/ml/model/code",
-                "SAGEMAKER_CONTAINER_LOG_LEVEL": str(self._arguments.container_log_level),
-                "SAGEMAKER_REGION": str(session.boto_region_name),
-            }
-        definition = LocalContainerDefinition(
-            image=image, model=folder, environment=environment, shm_size=session.shm_size
+    def _local_model(self, instance_type: str) -> LocalModel:
+        code, arguments = self._source_code(), self._arguments
+        return LocalModel(
+            image=self._provided(instance_type),
+            model_data=arguments.model_data,
+            code=code,
+            environment=arguments.environment(),
+            log_level=arguments.container_log_level,
+            workspace=self._space,
         )
-        server = LocalServer(
-            definition, port=session.serving_port, timeout_s=session.endpoint_timeout_s, keeps=(self._workspace,)
-        )
-        server.start()
-        name = endpoint_name or self._new_name()
-        return self._predictor(name, serializer, deserializer, server=server)
-
-    def _lay_out(self, folder: Path, session: Any) -> None:
-        """Unpack the model where the container will find it."""
-        folder.mkdir(exist_ok=True)
-        data = self._arguments.model_data
-        if data is None:
-            return
-        archive = self._folder / "model.tar.gz"
-        if data.startswith("s3://"):
-            bucket, _, key = data.removeprefix("s3://").partition("/")
-            session.s3_client.download_file(bucket, key, str(archive))
-        else:
-            archive = Path(data.removeprefix("file://"))
-        with tarfile.open(archive) as packed:
-            custom_extractall_tarfile(packed, str(folder))
-
-
-def imported_model_builder(session: Any) -> Any:
-    """Import the SDK v3's ``ModelBuilder``.
-
-    Importing it makes a client of boto3's default session, which fails where the session's region is configured
-    nowhere else.
-
-    Args:
-        session: The SDK's; its boto session is the default one meanwhile, unless there is another.
-    """
-    before = boto3.DEFAULT_SESSION
-    boto3.DEFAULT_SESSION = before or session.boto_session
-    try:
-        return import_module("sagemaker.serve.model_builder").ModelBuilder
-    finally:
-        boto3.DEFAULT_SESSION = before
-
-
-def _as_api(tags: Any) -> list[dict[str, str]] | None:
-    read = tags_of(tags)
-    return None if read is None else [{"Key": tag.key, "Value": tag.value} for tag in read]

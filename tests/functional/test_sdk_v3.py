@@ -23,7 +23,7 @@ from sagemaker_custom import CustomLocalSession, CustomPyTorch, inference_image,
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v3.channels import channels_of
 from sagemaker_custom.sdk_v3.job import distributed_of
-from sagemaker_custom.sdk_v3.model import imported_model_builder
+from sagemaker_custom.sdk_v3.builder import imported_model_builder
 
 ROLE = "arn:aws:iam::123456789012:role/SageMakerRole"
 
