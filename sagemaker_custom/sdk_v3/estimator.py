@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sagemaker.core.common_utils import name_from_base
 from sagemaker.core.helper.session_helper import Session
 from sagemaker.core.training.configs import SourceCode
 from sagemaker.core.workflow.pipeline_context import PipelineSession
@@ -23,9 +24,9 @@ from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES, LOCAL_ROLE
 from sagemaker_custom.sdk.workspace import Workspace
 from sagemaker_custom.sdk_v3.call import named_call, tags_of
-from sagemaker_custom.sdk_v3.channels import channels_of
+from sagemaker_custom.sdk_v3.channels import channels_of, model_channel
 from sagemaker_custom.sdk_v3.job import JobArguments, distributed_of
-from sagemaker_custom.sdk_v3.jobs import AwsJob, LocalJob, NamedTrainer
+from sagemaker_custom.sdk_v3.jobs import AwsJob, LocalJob, NamedTrainer, base_name_of
 from sagemaker_custom.sdk_v3.local import clean_up
 from sagemaker_custom.sdk_v3.model import ExtendedModel
 from sagemaker_custom.sdk_v3.rules import SdkV3Rules
@@ -69,6 +70,8 @@ class ExtendedEstimator:
     """Names of the arguments that may be given by place."""
     _named: ClassVar[tuple[str, ...]] = ()
     """Names of the arguments about the framework."""
+    _isolates_models: ClassVar[bool] = False
+    """Whether the SDK v2 lets an isolated job's model reach no network either."""
     _images: ProvidedImages
 
     def __init__(
@@ -229,7 +232,7 @@ class ExtendedEstimator:
             "training_image_config": job.image_config(),
             "distributed": distributed_of(job.distribution),
             "tags": tags_of(job.tags),
-            "base_job_name": job.base_job_name or (self._images.base_job_name if self._images.extends else None),
+            "base_job_name": self._base_job_name,
             **self._place(),
         }
         trainer = NamedTrainer(
@@ -246,6 +249,11 @@ class ExtendedEstimator:
         )
         job.add_to(trainer)
         return trainer
+
+    @property
+    def _base_job_name(self) -> str:
+        chosen = self._images.base_job_name if self._images.extends else None
+        return self._job.base_job_name or chosen or base_name_of(self.training_image_uri())
 
     def _place(self) -> dict[str, Any]:
         if self._is_local:
@@ -316,7 +324,7 @@ class ExtendedEstimator:
         trainer = self.model_trainer()
         channels = channels_of(inputs)
         if self._job.model_uri is not None:
-            channels += channels_of({self._job.model_channel_name: self._job.model_uri})
+            channels.append(model_channel(self._job.model_channel_name, self._job.model_uri))
         trainer.name_next_job(job_name)
         try:
             step = trainer.train(input_data_config=channels or None, wait=wait, logs=bool(logs) and wait)
@@ -360,7 +368,8 @@ class ExtendedEstimator:
             "dependencies": job.dependencies,
             "code_location": job.code_location,
             "vpc_config": network if job.subnets and job.security_group_ids else None,
-            "enable_network_isolation": job.enable_network_isolation,
+            "enable_network_isolation": job.enable_network_isolation if self._isolates_models else None,
+            "container_log_level": job.container_log_level,
             "sagemaker_session": self.sagemaker_session,
             **arguments,
         }
@@ -382,6 +391,7 @@ class ExtendedEstimator:
             UsageError: Nothing was trained, or the SDK v3 has nothing that does what is asked for.
         """
         of_deploy = {name: arguments.pop(name) for name in tuple(arguments) if name in self._model_class.deploy_takes()}
-        name = arguments.pop("model_name", None)
-        model = self.create_model(**arguments, **({"name": name} if name else {}))
+        name = name_from_base(self._base_job_name)
+        model = self.create_model(**{"name": arguments.pop("model_name", None) or name, **arguments})
+        of_deploy |= {"endpoint_name": of_deploy.get("endpoint_name") or name, "tags": of_deploy.get("tags") or self._job.tags}
         return model.deploy(initial_instance_count, instance_type, **of_deploy)

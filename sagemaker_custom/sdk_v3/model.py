@@ -7,7 +7,7 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sagemaker.core.common_utils import name_from_base
+from sagemaker.core.common_utils import base_from_name, name_from_base
 from sagemaker.core.helper.session_helper import Session
 from sagemaker.core.training.configs import SourceCode
 from typing_extensions import Self
@@ -24,6 +24,7 @@ from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES
 from sagemaker_custom.sdk.workspace import Workspace
 from sagemaker_custom.sdk_v3.builder import builder_of
 from sagemaker_custom.sdk_v3.call import named_call, refuse_others, tags_as_api
+from sagemaker_custom.sdk_v3.jobs import base_name_of
 from sagemaker_custom.sdk_v3.local_model import LocalModel
 from sagemaker_custom.sdk_v3.model_arguments import (
     HANDED_ON,
@@ -31,6 +32,7 @@ from sagemaker_custom.sdk_v3.model_arguments import (
     INSTEAD_OF_DEPLOY,
     OF_DEPLOY,
     ModelArguments,
+    inference_config_of,
 )
 from sagemaker_custom.sdk_v3.predictor import CustomPredictor
 from sagemaker_custom.sdk_v3.rules import SdkV3Rules
@@ -270,24 +272,25 @@ class ExtendedModel:
         refuse_others(more, HANDED_ON, INSTEAD_OF_DEPLOY)
         if instance_type in LOCAL_INSTANCE_TYPES:
             server = self._local_model(instance_type).served(self.sagemaker_session)
-            return self._predictor(endpoint_name or self._new_name(), serializer, deserializer, server=server)
+            name = endpoint_name or self._new_name(self._provided(instance_type))
+            return self._predictor(name, serializer, deserializer, server=server)
         builder = self.model_builder(instance_type)
-        builder.build(model_name=self._arguments.name, tags=tags_as_api(tags))
-        name = endpoint_name or self._new_name()
-        serverless = more.pop("serverless_inference_config", None)
+        builder.build(model_name=self._arguments.name or self._new_name(builder.image_uri), tags=tags_as_api(tags))
+        name = endpoint_name or self._new_name(builder.image_uri)
+        inference = inference_config_of(more.pop("serverless_inference_config", None))
         builder.deploy(
             endpoint_name=name,
             initial_instance_count=initial_instance_count,
             instance_type=instance_type,
             wait=wait,
-            inference_config=serverless or more.pop("async_inference_config", None),
+            inference_config=inference or more.pop("async_inference_config", None),
             **{key: value for key, value in {**more, "tags": tags_as_api(tags)}.items() if value is not None},
         )
         return self._predictor(name, serializer, deserializer)
 
-    def _new_name(self) -> str:
-        given = self._arguments.name or ("endpoint" if self.image_uri else None)
-        return str(name_from_base(given or self._images.base_job_name))
+    def _new_name(self, image: str) -> str:
+        given = self._arguments.name
+        return str(name_from_base(base_from_name(given) if given else base_name_of(image)))
 
     def _predictor(self, name: str, serializer: Any, deserializer: Any, **more: Any) -> Any:
         chosen = {"serializer": serializer, "deserializer": deserializer}

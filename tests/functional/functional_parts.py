@@ -55,6 +55,7 @@ class Cloud:
         self.boto_session = aws.boto_session()
         self._sent: list[tuple[str, dict]] = []
         self.boto_session.events.register("provide-client-params.sagemaker", self._on_request)
+        self.boto_session.events.register("after-call.sagemaker.DescribeEndpoint", _as_aws_describes)
         self.environment = aws.environment
         self.settings = Settings(
             registry_endpoints=(RegistryEndpoint(pattern="*.dkr.ecr.*", url=registry.url),),
@@ -159,3 +160,10 @@ class Cloud:
         config = self.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
         name = config["ProductionVariants"][0]["ModelName"]
         return self.sagemaker.describe_model(ModelName=name)["PrimaryContainer"]
+
+
+def _as_aws_describes(parsed, **_):
+    """Say of captured data what AWS says, and moto does not: the SDK v3 wants it."""
+    if parsed.get("DataCaptureConfig"):
+        percentage = parsed["DataCaptureConfig"].get("InitialSamplingPercentage", 100)
+        parsed["DataCaptureConfig"] |= {"CaptureStatus": "Started", "CurrentSamplingPercentage": percentage}

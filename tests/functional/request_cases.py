@@ -27,7 +27,7 @@ _PLACES = {
     "DataCaptureConfig": ("model_monitor", "model_monitor"),
 }
 """Name of a value class of the SDK → its module in v2, and in v3 under ``core``."""
-_TIMES = re.compile(r"\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d-\d{3}|\d{14}|\d{6}-\d{4}(?!\d)")
+_TIMES = re.compile(r"\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d-\d{3}|\d{14}|\d{6}-\d{4}(?!\d)|\d{10}-[0-9a-f]{4}")
 _ASKS = re.compile("Describe|List|Search|Get")
 
 
@@ -195,6 +195,11 @@ JOBS: dict[str, Case] = {
     "one input without a name": fit("CustomPyTorch", inputs="s3://data/all"),
     "described inputs": fit("CustomPyTorch", inputs=_inputs_described),
     "file systems": fit("CustomPyTorch", inputs=_file_systems, **NETWORK),
+    "program of the image, unnamed job": fit("CustomFramework", job_name=None),
+    "place of the model": fit("CustomTensorFlow", model_dir="s3://data/models"),
+    "no place of the model": fit("CustomTensorFlow", model_dir=False),
+    "metrics left to AWS": fit("CustomPyTorch", enable_sagemaker_metrics=False),
+    "channel to start from": fit("CustomPyTorch", model_uri="s3://data/model.tar.gz"),
     "FastFile": fit("CustomPyTorch", input_mode="FastFile"),
     "hyperparameters of every kind": fit(
         "CustomPyTorch",
@@ -302,7 +307,6 @@ ENDPOINTS: dict[str, Case] = {
         container_startup_health_check_timeout=700,
         initial_instance_count=2,
     ),
-    "version of the AMI": deploy("CustomPyTorch", inference_ami_version="al2-ami-sagemaker-inference-gpu-2"),
     "serverless": deploy(
         "CustomPyTorch",
         initial_instance_count=None,
@@ -323,11 +327,10 @@ ENDPOINTS: dict[str, Case] = {
             enable_capture=True, sampling_percentage=50, destination_s3_uri="s3://data/kept", sagemaker_session=object()
         ),
     ),
-    "explainer and routing": deploy("CustomPyTorch", routing_config={"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"}),
 }
 """What else an endpoint may be told."""
 
-_PYTORCH = {"framework_version": "2.3", "py_version": "py311"}
+_PYTORCH: dict[str, Any] = {"framework_version": "2.3", "py_version": "py311"}
 SERVED: dict[str, Case] = {
     "SparkML": serve("CustomSparkMLModel", entry_point=None, source_dir=None, spark_version="3.3"),
     "CustomModel": serve("CustomModel", entry_point=None, source_dir=None, base_image=OWN_IMAGE),
@@ -351,6 +354,15 @@ SERVED: dict[str, Case] = {
     ),
     "PyTorch, code location": serve("CustomPyTorchModel", **_PYTORCH, code_location="s3://data/code"),
     "PyTorch, log level": serve("CustomPyTorchModel", **_PYTORCH, container_log_level=10),
+    "PyTorch, version of the AMI": serve(
+        "CustomPyTorchModel", {"inference_ami_version": "al2-ami-sagemaker-inference-gpu-2"}, **_PYTORCH
+    ),
+    "PyTorch, routing": serve(
+        "CustomPyTorchModel", {"routing_config": {"RoutingStrategy": "LEAST_OUTSTANDING_REQUESTS"}}, **_PYTORCH
+    ),
+    "PyTorch, image of one's own": serve("CustomPyTorchModel", {"endpoint_name": None}, image_uri=OWN_IMAGE, name=None),
+    "PyTorch, name from which others follow": serve("CustomPyTorchModel", {"endpoint_name": None}, **_PYTORCH),
+    "TensorFlow, log level": serve("CustomTensorFlowModel", framework_version="2.14.1", container_log_level=40),
     "PyTorch, tags": serve("CustomPyTorchModel", {"tags": {"team": "vision"}}, **_PYTORCH),
     "TensorFlow": serve("CustomTensorFlowModel", framework_version="2.14.1"),
     "TensorFlow, no code": serve(
@@ -397,7 +409,9 @@ def requests_of(name: str, cloud: Any, code: Path) -> list[list[Any]]:
 def _told(value: Any) -> Any:
     """Leave out what differs from run to run, and name what has no order by its own name."""
     if isinstance(value, Mapping):
-        return {name: _told(item) for name, item in sorted(value.items())}
+        told = {name: _told(item) for name, item in sorted(value.items())}
+        # An empty list says no more than none; a hyperparameter or a variable may be empty.
+        return {name: item for name, item in told.items() if item not in (None, [], {})}
     if isinstance(value, list | tuple):
         for key in ("ChannelName", "Key", "VariantName"):
             if value and all(isinstance(item, Mapping) and key in item for item in value):
