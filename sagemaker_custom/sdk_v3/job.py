@@ -177,6 +177,11 @@ class JobArguments:
         if self.metric_definitions:
             named = [MetricDefinition(name=item["Name"], regex=item["Regex"]) for item in self.metric_definitions]
             trainer.with_metric_definitions(named)
+        if self.enable_sagemaker_metrics is False:
+            raise UsageError(
+                "enable_sagemaker_metrics=False cannot be done with the SDK v3, which sends nothing that is false",
+                hint="leave it out; metrics are kept where the SDK v2 has them kept by itself",
+            )
         if self.enable_sagemaker_metrics is not None:
             trainer.record_metrics(self.enable_sagemaker_metrics)
         if self.max_retry_attempts is not None:

@@ -198,7 +198,7 @@ JOBS: dict[str, Case] = {
     "program of the image, unnamed job": fit("CustomFramework", job_name=None),
     "place of the model": fit("CustomTensorFlow", model_dir="s3://data/models"),
     "no place of the model": fit("CustomTensorFlow", model_dir=False),
-    "metrics left to AWS": fit("CustomPyTorch", enable_sagemaker_metrics=False),
+    "metrics as a series": fit("CustomSKLearn", enable_sagemaker_metrics=True),
     "channel to start from": fit("CustomPyTorch", model_uri="s3://data/model.tar.gz"),
     "FastFile": fit("CustomPyTorch", input_mode="FastFile"),
     "hyperparameters of every kind": fit(
