@@ -30,7 +30,7 @@ from sagemaker_custom.sdk_v3.jobs import AwsJob, LocalJob, NamedTrainer, base_na
 from sagemaker_custom.sdk_v3.local import clean_up
 from sagemaker_custom.sdk_v3.model import ExtendedModel
 from sagemaker_custom.sdk_v3.rules import SdkV3Rules
-from sagemaker_custom.sdk_v3.source import requirements_of, upload_bundle
+from sagemaker_custom.sdk_v3.source import code_place, requirements_of, upload_bundle
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.source import SourceBundle, bundle, stage
 
@@ -284,8 +284,13 @@ class ExtendedEstimator:
         if self._workspace is not None:
             place = str(stage(packed, self._workspace.path))
         else:
-            kms_key, location = self._job.output_kms_key, self._job.code_location
-            session, settings = self.sagemaker_session, self._settings
+            session, settings, job = self.sagemaker_session, self._settings, self._job
+            location, kms_key = code_place(
+                code_location=job.code_location,
+                output_path=job.output_path,
+                kms_key=job.output_kms_key,
+                session=session,
+            )
             place = upload_bundle(packed, session, code_location=location, kms_key=kms_key, settings=settings).uri
         # The training toolkit, which scripts run by on the SDK v2, installs from it unasked.
         return SourceCode(source_dir=place, entry_script=packed.script_name, requirements=requirements_of(packed))

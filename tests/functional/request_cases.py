@@ -237,6 +237,9 @@ JOBS: dict[str, Case] = {
     ),
     "uncompressed output": fit("CustomPyTorch", disable_output_compression=True),
     "code location": fit("CustomPyTorch", code_location="s3://data/code"),
+    "code and output in places of their own": fit(
+        "CustomPyTorch", code_location="s3://data/code", output_path="s3://other/out", output_kms_key="key-1"
+    ),
     "tags": fit("CustomPyTorch", tags=TAGS),
     "tags as a mapping": fit("CustomPyTorch", tags={"team": "vision", "stage": "test"}),
     "metrics": fit("CustomPyTorch", metric_definitions=[{"Name": "loss", "Regex": "loss=([0-9.]+)"}]),

@@ -216,6 +216,20 @@ def test_same_requests_but_for_what_is_named(asked, name):
     assert unnamed == []
 
 
+_WITH_CODE = [name for name, [[operation, _], *_] in RECORDED.items() if operation == "CreateTrainingJob"]
+_WITH_CODE = [name for name in _WITH_CODE if "sagemaker_program" in RECORDED[name][0][1]["HyperParameters"]]
+
+
+@pytest.mark.skipif(IS_V2, reason="needs the SDK v3")
+@pytest.mark.parametrize("name", _WITH_CODE)
+def test_code_is_the_same_archive_in_the_same_place(asked, name):
+    [[_, v2], *_], [[_, v3], *_] = RECORDED[name], asked(name)
+    # An isolated job has it as a channel on the SDK v2, too.
+    before = v2.get("InputDataConfig", {}).get("code", {}).get("DataSource", {}).get("S3DataSource", {}).get("S3Uri")
+    submitted = before or json.loads(v2["HyperParameters"]["sagemaker_submit_directory"])
+    assert v3["InputDataConfig"]["code"]["DataSource"]["S3DataSource"]["S3Uri"] == submitted
+
+
 @pytest.mark.skipif(IS_V2, reason="needs the SDK v3")
 @pytest.mark.parametrize("name", DIFFERENCES)
 def test_what_is_named_is_still_so(asked, name):
