@@ -1,4 +1,4 @@
-"""The cases of ``tests/functional/request_cases.py`` on the SDK v2 → ``tests/data/requests_v2.json``, for both lines."""
+"""The cases of ``tests/functional/request_cases.py`` on the SDK v2 → ``tests/data/requests_v2.json``."""
 
 from __future__ import annotations
 

@@ -398,5 +398,8 @@ class ExtendedEstimator:
         of_deploy = {name: arguments.pop(name) for name in tuple(arguments) if name in self._model_class.deploy_takes()}
         name = name_from_base(self._base_job_name)
         model = self.create_model(**{"name": arguments.pop("model_name", None) or name, **arguments})
-        of_deploy |= {"endpoint_name": of_deploy.get("endpoint_name") or name, "tags": of_deploy.get("tags") or self._job.tags}
+        of_deploy |= {
+            "endpoint_name": of_deploy.get("endpoint_name") or name,
+            "tags": of_deploy.get("tags") or self._job.tags,
+        }
         return model.deploy(initial_instance_count, instance_type, **of_deploy)

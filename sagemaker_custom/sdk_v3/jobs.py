@@ -57,19 +57,20 @@ class NamedTrainer(ModelTrainer):  # type: ignore[misc]  # the SDK has no types
 
     @contextmanager
     def _as_sent(self, job_name: str) -> Iterator[None]:
-        given, prefix = self.hyperparameters, self.input_s3_key_prefix
+        sent: Any = self
+        given, prefix = sent.hyperparameters, sent.input_s3_key_prefix
         parameters = {**(given or {})}
         if self._place is not None and self.output_data_config is not None:
             parameter, folder = self._place
             output = str(self.output_data_config.s3_output_path).rstrip("/")
             parameters[parameter] = f"{output}/{job_name}/{folder}"
-        self.hyperparameters = encoded_parameters(parameters, for_script=self.source_code is not None)
+        sent.hyperparameters = encoded_parameters(parameters, for_script=self.source_code is not None)
         # Names that the SDK makes up are of a second: two jobs of one would share the script that starts them.
-        self.input_s3_key_prefix = prefix or job_name
+        sent.input_s3_key_prefix = prefix or job_name
         try:
             yield
         finally:
-            self.hyperparameters, self.input_s3_key_prefix = given, prefix
+            sent.hyperparameters, sent.input_s3_key_prefix = given, prefix
 
 
 def base_name_of(image: str) -> str:

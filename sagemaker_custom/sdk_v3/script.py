@@ -1,4 +1,4 @@
-"""What a job is told → the form in which the SDK v3's starting script hands it to the user's script, or why it cannot."""
+"""What a job is told → what the SDK v3's starting script hands to the user's script, or why it cannot."""
 
 from __future__ import annotations
 

@@ -21,9 +21,9 @@ from sagemaker.train.model_trainer import ModelTrainer
 import sagemaker_custom
 from sagemaker_custom import CustomLocalSession, CustomPyTorch, inference_image, source_code, training_image
 from sagemaker_custom.errors import UsageError
+from sagemaker_custom.sdk_v3.builder import imported_model_builder
 from sagemaker_custom.sdk_v3.channels import channels_of
 from sagemaker_custom.sdk_v3.job import distributed_of
-from sagemaker_custom.sdk_v3.builder import imported_model_builder
 
 ROLE = "arn:aws:iam::123456789012:role/SageMakerRole"
 
