@@ -49,7 +49,23 @@ def builder_of(
     # Neither has an argument of its own; the SDK looks for them on the object.
     builder.container_log_level, builder.model_kms_key = arguments.container_log_level, arguments.model_kms_key
     builder.keeps = workspace
+    if arguments.model_data is None:
+        _leave_out_data(builder)
+    if arguments.code_location is not None:
+        bucket, _, builder.key_prefix = arguments.code_location.removeprefix("s3://").partition("/")
+        # With a place of its own the SDK would leave the code out of the model.
+        builder.bucket, builder.is_repack = bucket, lambda: code is not None
     return builder
+
+
+def _leave_out_data(builder: Any) -> None:
+    settings = builder._get_serve_setting  # noqa: SLF001 - it makes up a place where nothing is
+
+    def without_data() -> Any:
+        made, builder.s3_model_data_url = settings(), None
+        return made
+
+    builder._get_serve_setting = without_data  # noqa: SLF001
 
 
 def say_framework(builder: Any, framework: str | None, version: str | None) -> None:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from sagemaker.core.inputs import FileSystemInput, TrainingInput
-from sagemaker.core.shapes import Channel, FileSystemDataSource, S3DataSource
+from sagemaker.core.shapes import Channel, DataSource, FileSystemDataSource, S3DataSource
 from sagemaker.core.training.configs import InputData
 from sagemaker.core.utils.code_injection.codec import pascal_to_snake
 
@@ -38,19 +38,40 @@ def channels_of(inputs: Any) -> list[Channel | InputData]:
     return [_channel(DEFAULT_CHANNEL, inputs)]
 
 
+def model_channel(name: str, model: Any) -> Channel | InputData:
+    """Describe the channel with a model to start from.
+
+    Args:
+        name: Of the channel.
+        model: As any other input is given.
+    """
+    channel = _channel(name, model)
+    if isinstance(model, str) and isinstance(channel, Channel):
+        channel.content_type, channel.input_mode = "application/x-sagemaker-model", "File"
+    return channel
+
+
 def _channel(name: str, source: Any) -> Channel | InputData:
     if isinstance(source, Channel | InputData):
         return source
     if isinstance(source, TrainingInput | FileSystemInput):
         return _described(name, source.config)
+    if hasattr(source, "expr") or (isinstance(source, str) and source.startswith("s3://")):
+        return _s3_channel(name, source)
     if isinstance(source, str | Path):
         return InputData(channel_name=name, data_source=_address(str(source)))
-    if isinstance(source, S3DataSource | FileSystemDataSource) or hasattr(source, "expr"):
+    if isinstance(source, S3DataSource | FileSystemDataSource):
         return InputData(channel_name=name, data_source=source)
     raise UsageError(
         f"the input {name!r} cannot be read: {source!r}",
         hint="give an s3:// or file:// address, or a TrainingInput of the SDK v3 (sagemaker.core.inputs)",
     )
+
+
+def _s3_channel(name: str, uri: Any) -> Channel:
+    # The SDK would have files copied, whatever input_mode= says about the job.
+    place = S3DataSource(s3_data_type="S3Prefix", s3_uri=uri, s3_data_distribution_type="FullyReplicated")
+    return Channel(channel_name=name, data_source=DataSource(s3_data_source=place))
 
 
 def _address(text: str) -> str:

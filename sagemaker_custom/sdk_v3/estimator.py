@@ -28,13 +28,13 @@ from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
 from sagemaker_custom.sdk.workspace import Workspace
 from sagemaker_custom.sdk_v3.attached import SubmittedCode, image_arguments, job_arguments, submitted_code
 from sagemaker_custom.sdk_v3.call import named_call, tags_of
-from sagemaker_custom.sdk_v3.channels import channels_of
+from sagemaker_custom.sdk_v3.channels import channels_of, model_channel
 from sagemaker_custom.sdk_v3.job import JobArguments, distributed_of
 from sagemaker_custom.sdk_v3.jobs import AwsJob, NamedTrainer, train_here
 from sagemaker_custom.sdk_v3.local import CustomLocalSession
 from sagemaker_custom.sdk_v3.rules import SdkV3Rules
-from sagemaker_custom.sdk_v3.script_values import check_script_values
-from sagemaker_custom.sdk_v3.source import requirements_of, upload_bundle
+from sagemaker_custom.sdk_v3.script import check_script_values
+from sagemaker_custom.sdk_v3.source import code_place, requirements_of, upload_bundle
 from sagemaker_custom.sdk_v3.trained import TrainedEstimator
 from sagemaker_custom.settings import Settings
 from sagemaker_custom.source import SourceBundle, bundle, stage
@@ -236,15 +236,13 @@ class ExtendedEstimator(TrainedEstimator):
         packed = self._packed()
         image = self.provide_image()
         job = self._job
-        # The SDK takes the name of any other image, which a parameter of a pipeline does not have yet.
-        names_itself = self._images.extends or not isinstance(image, str)
         optional = {
             "networking": job.networking(),
             "checkpoint_config": job.checkpoint(),
             "training_image_config": job.image_config(),
             "distributed": self._submitted.distributed if self._submitted else distributed_of(job.distribution),
             "tags": tags_of(job.tags),
-            "base_job_name": job.base_job_name or (self._images.base_job_name if names_itself else None),
+            "base_job_name": self._base_job_name,
             **self._place(),
         }
         trainer = NamedTrainer(
@@ -288,8 +286,13 @@ class ExtendedEstimator(TrainedEstimator):
         if self._workspace is not None:
             place = str(stage(packed, self._workspace.path))
         else:
-            kms_key, location = self._job.output_kms_key, self._job.code_location
-            session, settings = self.sagemaker_session, self._settings
+            session, settings, job = self.sagemaker_session, self._settings, self._job
+            location, kms_key = code_place(
+                code_location=job.code_location,
+                output_path=job.output_path,
+                kms_key=job.output_kms_key,
+                session=session,
+            )
             place = upload_bundle(packed, session, code_location=location, kms_key=kms_key, settings=settings).uri
         # The training toolkit, which scripts run by on the SDK v2, installs from it unasked.
         return SourceCode(source_dir=place, entry_script=packed.script_name, requirements=requirements_of(packed))
@@ -327,7 +330,7 @@ class ExtendedEstimator(TrainedEstimator):
             )
         channels = channels_of(inputs)
         if self._job.model_uri is not None:
-            channels += channels_of({self._job.model_channel_name: self._job.model_uri})
+            channels.append(model_channel(self._job.model_channel_name, self._job.model_uri))
         if self._job.entry_point is not None:
             check_script_values(self._hyperparameters, channels)
         trainer = self.model_trainer()

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from packaging.version import Version
+
+from sagemaker_custom.sdk.calls import Call
 from sagemaker_custom.sdk.dialect import Dialect, HuggingFaceDialect, Python3Dialect
 from sagemaker_custom.sdk_v3 import predictor as predictors
 from sagemaker_custom.sdk_v3.estimator import ExtendedEstimator
+from sagemaker_custom.sdk_v3.jobs import NamedTrainer
 from sagemaker_custom.sdk_v3.model import ExtendedModel
+from sagemaker_custom.settings import Settings
 
 _COMMON = ("framework_version", "py_version")
 _HUGGING_FACE = ("transformers_version", "tensorflow_version", "pytorch_version", "py_version")
@@ -21,6 +30,24 @@ _MXNET = Dialect(framework="mxnet")
 _CHAINER = Dialect(framework="chainer")
 
 
+_TENSORFLOW_LOG_LEVEL = "SAGEMAKER_TFS_NGINX_LOGLEVEL"
+_TENSORFLOW_LOG_LEVELS: Mapping[int, str] = {10: "debug", 20: "info", 30: "warn", 40: "error", 50: "crit"}
+
+
+class _Measured(ExtendedEstimator):
+    """Keeps metrics as a time series, which AWS does by itself for its own images alone."""
+
+    _measured_since: ClassVar[str]
+    """The first version for which the SDK v2 asks for it."""
+
+    def model_trainer(self) -> NamedTrainer:
+        trainer = super().model_trainer()
+        version = self._dialect.asked(Call(given=vars(self), defaults={}, takes=frozenset())).version
+        if self._job.enable_sagemaker_metrics is None and version and Version(version) >= Version(self._measured_since):
+            trainer.record_metrics(True)
+        return trainer
+
+
 class CustomPyTorchModel(ExtendedModel):
     """A PyTorch model, with a few packages more in its image."""
 
@@ -30,11 +57,12 @@ class CustomPyTorchModel(ExtendedModel):
     _named = _COMMON
 
 
-class CustomPyTorch(ExtendedEstimator):
+class CustomPyTorch(_Measured):
     """Trains PyTorch models, with a few packages more in the images."""
 
     _dialect = _PYTORCH
     _model_class = CustomPyTorchModel
+    _measured_since = "1.3"
     _order = (*_BY_PLACE, "distribution", "compiler_config", "training_recipe", "recipe_overrides")
     _named = _COMMON
 
@@ -50,14 +78,42 @@ class CustomTensorFlowModel(ExtendedModel):
     )
     _named = _COMMON
 
+    def _read(self, call: Call, settings: Settings | None) -> None:
+        super()._read(call, settings)
+        level = _TENSORFLOW_LOG_LEVELS.get(call.get("container_log_level") or 0)
+        if level is not None:
+            env = {**(self._arguments.env or {}), _TENSORFLOW_LOG_LEVEL: level}
+            self._arguments = replace(self._arguments, env=env)
 
-class CustomTensorFlow(ExtendedEstimator):
-    """Trains TensorFlow models, with a few packages more in the images."""
+
+class CustomTensorFlow(_Measured):
+    """Trains TensorFlow models, with a few packages more in the images.
+
+    The script is told ``--model_dir``, as with the SDK v2: below the job's output, what you give, or, for ``False``,
+    not at all.
+    """
 
     _dialect = _TENSORFLOW
     _model_class = CustomTensorFlowModel
+    _measured_since = "1.15"
+    _isolates_models = True
+    model_dir: Any
     _order = ("py_version", "framework_version", "model_dir", "image_uri", "distribution", "compiler_config")
-    _named = _COMMON
+    _named = (*_COMMON, "model_dir")
+
+    def hyperparameters(self) -> Mapping[str, Any]:
+        """Return those that the script gets."""
+        starts_by_mpi = (self._job.distribution or {}).get("mpi", {}).get("enabled", False)
+        place = self.model_dir or ("/opt/ml/model" if starts_by_mpi or self._is_local else None)
+        told = {} if self.model_dir is False or place is None else {"model_dir": place}
+        return {**super().hyperparameters(), **told}
+
+    def model_trainer(self) -> NamedTrainer:
+        """Make the SDK v3's ``ModelTrainer`` that ``fit()`` runs: image made sure of, code uploaded."""
+        trainer = super().model_trainer()
+        if self.model_dir is not False and "model_dir" not in trainer.hyperparameters:
+            trainer.tell_place("model_dir", "model")
+        return trainer
 
 
 class CustomHuggingFaceModel(ExtendedModel):
@@ -69,11 +125,12 @@ class CustomHuggingFaceModel(ExtendedModel):
     _named = _HUGGING_FACE
 
 
-class CustomHuggingFace(ExtendedEstimator):
+class CustomHuggingFace(_Measured):
     """Trains Hugging Face models, with a few packages more in the images."""
 
     _dialect = _HUGGINGFACE
     _model_class = CustomHuggingFaceModel
+    _measured_since = "0"
     _order = (
         *("py_version", "entry_point", "transformers_version", "tensorflow_version", "pytorch_version"),
         *("source_dir", "hyperparameters", "image_uri", "distribution", "compiler_config"),
@@ -95,6 +152,7 @@ class CustomSKLearn(ExtendedEstimator):
 
     _dialect = _SKLEARN
     _model_class = CustomSKLearnModel
+    _isolates_models = True
     _order = (*_BY_PLACE, "image_uri_region")
     _named = _COMMON
 
@@ -132,11 +190,12 @@ class CustomMXNetModel(ExtendedModel):
     _named = _COMMON
 
 
-class CustomMXNet(ExtendedEstimator):
+class CustomMXNet(_Measured):
     """Trains MXNet models, with a few packages more in the images."""
 
     _dialect = _MXNET
     _model_class = CustomMXNetModel
+    _measured_since = "1.6"
     _order = (*_BY_PLACE, "distribution")
     _named = _COMMON
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from sagemaker.core.common_utils import name_from_base
+from sagemaker.core.common_utils import base_from_name, name_from_base
 from sagemaker.core.transformer import Transformer
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 
@@ -16,8 +16,15 @@ from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES
 from sagemaker_custom.sdk_v3.absent import OF_MODELS, absent
 from sagemaker_custom.sdk_v3.builder import say_framework
 from sagemaker_custom.sdk_v3.call import refuse_others, shown_signature, tags_as_api
+from sagemaker_custom.sdk_v3.jobs import base_name_of
 from sagemaker_custom.sdk_v3.local import CustomLocalSession
-from sagemaker_custom.sdk_v3.model_arguments import HANDED_ON, INSTEAD_OF_DEPLOY, OF_TRANSFORMER, ModelArguments
+from sagemaker_custom.sdk_v3.model_arguments import (
+    HANDED_ON,
+    INSTEAD_OF_DEPLOY,
+    OF_TRANSFORMER,
+    ModelArguments,
+    inference_config_of,
+)
 from sagemaker_custom.sdk_v3.packages import ORDER_OF_MODELS, PackagedModel, of_register
 from sagemaker_custom.sdk_v3.predictor import CustomPredictor
 
@@ -51,8 +58,8 @@ class HostedModel(ABC):
         """Make the SDK v3's ``ModelBuilder``."""
 
     @abstractmethod
-    def _served_here(self, endpoint_name: str, instance_type: str) -> CustomLocalSession:
-        """Start an endpoint on this machine, and return the session that knows it."""
+    def _served_here(self, endpoint_name: str | None, instance_type: str) -> tuple[str, CustomLocalSession]:
+        """Start an endpoint on this machine, and return its name and the session that knows it."""
 
     @abstractmethod
     def _in_the_registry(self, instance_type: Any) -> tuple[str | None, str | None]:
@@ -89,7 +96,7 @@ class HostedModel(ABC):
             BuildError: It could not be built.
         """
         builder = self.model_builder(None if serverless_inference_config else instance_type)
-        self.name = self.name or self._new_name()
+        self.name = self.name or self._new_name(builder.image_uri)
         step = builder.build(model_name=self.name, tags=tags_as_api(tags))
         return step if isinstance(self.sagemaker_session, PipelineSession) else None
 
@@ -192,25 +199,24 @@ class HostedModel(ABC):
         """
         refuse_others(more, HANDED_ON, INSTEAD_OF_DEPLOY)
         if instance_type in LOCAL_INSTANCE_TYPES:
-            name = endpoint_name or self._new_name()
-            return self._predictor(name, serializer, deserializer, self._served_here(name, instance_type))
+            name, session = self._served_here(endpoint_name, instance_type)
+            return self._predictor(name, serializer, deserializer, session)
         builder = self.model_builder(instance_type)
-        builder.build(model_name=self.name, tags=tags_as_api(tags))
-        name = endpoint_name or self._new_name()
-        serverless = more.pop("serverless_inference_config", None)
+        builder.build(model_name=self.name or self._new_name(builder.image_uri), tags=tags_as_api(tags))
+        name = endpoint_name or self._new_name(builder.image_uri)
+        inference = inference_config_of(more.pop("serverless_inference_config", None))
         builder.deploy(
             endpoint_name=name,
             initial_instance_count=initial_instance_count,
             instance_type=instance_type,
             wait=wait,
-            inference_config=serverless or more.pop("async_inference_config", None),
+            inference_config=inference or more.pop("async_inference_config", None),
             **{key: value for key, value in {**more, "tags": tags_as_api(tags)}.items() if value is not None},
         )
         return self._predictor(name, serializer, deserializer, self.sagemaker_session)
 
-    def _new_name(self) -> str:
-        given = self.name or ("endpoint" if self.image_uri else None)
-        return str(name_from_base(given or self._images.base_job_name))
+    def _new_name(self, image: Any) -> str:
+        return str(name_from_base(base_from_name(self.name) if self.name else base_name_of(image)))
 
     def _predictor(self, name: str, serializer: Any, deserializer: Any, session: Any) -> Any:
         chosen = {"serializer": serializer, "deserializer": deserializer}

@@ -20,11 +20,11 @@ from sagemaker.core.training.configs import (
     TrainingRepositoryAuthConfig,
 )
 from sagemaker.train.distributed import MPI, SMP, DistributedConfig, Torchrun
-from sagemaker.train.model_trainer import ModelTrainer
 from typing_extensions import Self
 
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v3.call import refuse_others
+from sagemaker_custom.sdk_v3.jobs import NamedTrainer
 
 _MPI = "distribution={'mpi': {'enabled': True, 'processes_per_host': …, 'custom_mpi_options': …}}"
 INSTEAD = {
@@ -35,7 +35,6 @@ INSTEAD = {
     "debugger_hook_config": "the SDK v2: the SDK v3 has no SageMaker Debugger for its ModelTrainer",
     "disable_profiler": "nothing: the SDK v3 never turns the profiler on",
     "enable_infra_check": "model_trainer().with_infra_check_config()",
-    "enable_sagemaker_metrics": "metric_definitions",
     "enable_session_tag_chaining": "model_trainer().with_session_chaining_config()",
     "git_config": "source_dir= with a clone of the repository",
     "instance_placement_config": "model_trainer(), and its compute",
@@ -99,6 +98,7 @@ class JobArguments:
     training_repository_access_mode: Any = None
     training_repository_credentials_provider_arn: Any = None
     enable_remote_debug: Any = None
+    enable_sagemaker_metrics: Any = None
     image_uri_region: str | None = None
 
     @classmethod
@@ -199,11 +199,18 @@ class JobArguments:
             training_repository_access_mode=mode, **_given({"training_repository_auth_config": auth})
         )
 
-    def add_to(self, trainer: ModelTrainer) -> None:
+    def add_to(self, trainer: NamedTrainer) -> None:
         """Tell a trainer what its constructor does not take."""
         if self.metric_definitions:
             named = [MetricDefinition(name=item["Name"], regex=item["Regex"]) for item in self.metric_definitions]
             trainer.with_metric_definitions(named)
+        if self.enable_sagemaker_metrics is False:
+            raise UsageError(
+                "enable_sagemaker_metrics=False cannot be done with the SDK v3, which sends nothing that is false",
+                hint="leave it out; metrics are kept where the SDK v2 has them kept by itself",
+            )
+        if self.enable_sagemaker_metrics is not None:
+            trainer.record_metrics(self.enable_sagemaker_metrics)
         if self.max_retry_attempts is not None:
             trainer.with_retry_strategy(RetryStrategy(maximum_retry_attempts=self.max_retry_attempts))
         if self.enable_remote_debug is not None:

@@ -1,38 +1,87 @@
-"""A ``ModelTrainer`` whose jobs have a given name, and what is asked of a job, on AWS or on this machine."""
+"""A ``ModelTrainer`` whose requests are those of the SDK v2, and what is asked of a job, on AWS or on this machine."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic import PrivateAttr
-from sagemaker.core.common_utils import name_from_base
+from sagemaker.core.common_utils import base_name_from_image, name_from_base
 from sagemaker.core.resources import TrainingJob
 from sagemaker.train.model_trainer import ModelTrainer
 from typing_extensions import Self
 
+from sagemaker_custom.sdk_v3.script import check_script_values, encoded_parameters
+
 
 class NamedTrainer(ModelTrainer):  # type: ignore[misc]  # the SDK has no types
-    """The SDK's ``ModelTrainer``, whose jobs have names of their own, which can be given."""
+    """The SDK's ``ModelTrainer``, whose jobs have names and hyperparameters as those of the SDK v2."""
 
     _job_name: str | None = PrivateAttr(default=None)
+    _metrics: bool | None = PrivateAttr(default=None)
+    _place: tuple[str, str] | None = PrivateAttr(default=None)
 
     def name_next_job(self, name: str | None) -> None:
         """Give the next job this name; ``None`` for one that is made up."""
         self._job_name = name
 
+    def record_metrics(self, enabled: bool) -> None:
+        """Say whether SageMaker shall keep the job's metrics as a time series."""
+        self._metrics = enabled
+
+    def tell_place(self, parameter: str, folder: str) -> None:
+        """Have a hyperparameter say where, below the job's output, a folder of the job is.
+
+        Args:
+            parameter: Name of the hyperparameter.
+            folder: Name of the folder.
+        """
+        self._place = (parameter, folder)
+
     def _create_training_job_args(self, *args: Any, **kwargs: Any) -> Any:
-        request = super()._create_training_job_args(*args, **kwargs)
-        for field in {"training_job_name", "TrainingJobName"} & set(request):
-            # The SDK's own is the same for all jobs of one second.
-            request[field] = self._job_name or name_from_base(self.base_job_name)
-        return request
+        name = self._job_name or name_from_base(self.base_job_name)
+        with self._as_sent(name):
+            request = super()._create_training_job_args(*args, **kwargs)
+        if self._metrics is not None and "algorithm_specification" in request:
+            request["algorithm_specification"].enable_sage_maker_metrics_time_series = self._metrics
+        # Local mode and pipelines get it by the API's names; those of a pipeline have none.
+        return request | {key: name for key in ("training_job_name", "TrainingJobName") if key in request}
+
+    @contextmanager
+    def _as_sent(self, job_name: str) -> Iterator[None]:
+        sent: Any = self
+        given, prefix = sent.hyperparameters, sent.input_s3_key_prefix
+        parameters = {**(given or {})}
+        if self._place is not None and self.output_data_config is not None:
+            parameter, folder = self._place
+            output = str(self.output_data_config.s3_output_path).rstrip("/")
+            parameters[parameter] = f"{output}/{job_name}/{folder}"
+        if self.source_code is not None:
+            check_script_values(parameters, ())
+        sent.hyperparameters = encoded_parameters(parameters, for_script=self.source_code is not None)
+        # Names that the SDK makes up are of a second: two jobs of one would share the script that starts them.
+        sent.input_s3_key_prefix = prefix or job_name
+        try:
+            yield
+        finally:
+            sent.hyperparameters, sent.input_s3_key_prefix = given, prefix
 
     def forget_drivers(self) -> None:
         """Remove what starts scripts, which the SDK keeps until a job has succeeded."""
         if self._temp_code_dir is not None:
             self._temp_code_dir.cleanup()
+
+
+def base_name_of(image: Any) -> str:
+    """Return how jobs, models and endpoints with an image are called unless something else is said.
+
+    Args:
+        image: Its URI, or a parameter of a pipeline.
+    """
+    return re.sub("[^a-zA-Z0-9]+", "-", base_name_from_image(image)).strip("-")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

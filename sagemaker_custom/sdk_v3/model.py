@@ -242,8 +242,7 @@ class ExtendedModel(HostedModel):
         packed = bundle(arguments.entry_point, arguments.source_dir, arguments.dependencies or (), cache_dir=cache)
         return SourceCode(source_dir=str(stage(packed, self._space.path)), entry_script=packed.script_name)
 
-    def _served_here(self, endpoint_name: str, instance_type: str) -> CustomLocalSession:
-        """Start an endpoint on this machine, and return the session that knows it."""
+    def _served_here(self, endpoint_name: str | None, instance_type: str) -> tuple[str, CustomLocalSession]:
         code, arguments, given = self._source_code(), self._arguments, self.sagemaker_session
         session = CustomLocalSession() if given is None else CustomLocalSession.adopt(given)
         instance_type = session.which(instance_type)
@@ -255,5 +254,6 @@ class ExtendedModel(HostedModel):
             log_level=arguments.container_log_level,
             workspace=self._space,
         )
-        model.serve(endpoint_name, instance_type, session)
-        return session
+        name = endpoint_name or self._new_name(model.image)
+        model.serve(name, instance_type, session)
+        return name, session

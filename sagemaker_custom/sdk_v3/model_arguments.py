@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sagemaker.core.inference_config import ServerlessInferenceConfig
 from sagemaker.core.training.configs import Networking
 
 _TO_BUILDER = "ModelBuilder(image_uri=inference_image(…)), and its arguments"
@@ -83,3 +84,12 @@ class ModelArguments:
             security_group_ids=list(vpc["SecurityGroupIds"]) if vpc else None,
             enable_network_isolation=bool(self.enable_network_isolation),
         )
+
+
+def inference_config_of(serverless: Any) -> ServerlessInferenceConfig | None:
+    """Return the class that the SDK v3's ``deploy()`` knows; it has two of the same name and members.
+
+    Args:
+        serverless: Either; ``None`` for an endpoint with machines of its own.
+    """
+    return None if serverless is None else ServerlessInferenceConfig(**vars(serverless))

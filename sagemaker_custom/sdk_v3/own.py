@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -183,6 +184,8 @@ class CustomFramework(ExtendedEstimator):
             rules=SdkV3Rules(),
         )
         self._images = OwnImages(training, serving, arguments, self.sagemaker_session)
+        if training is not None and self._job.base_job_name is None:
+            self._job = dataclasses.replace(self._job, base_job_name=self._images.base_job_name)
 
     @classmethod
     def _asking_for_the_image(cls, details: Mapping[str, Any], session: Any) -> dict[str, Any]:

@@ -86,6 +86,32 @@ def upload_bundle(
         )
 
 
+def code_place(
+    *, code_location: str | None, output_path: Any, kms_key: str | None, session: Any
+) -> tuple[str | None, str | None]:
+    """Choose where a job's code goes, as the SDK v2 does: beside the output; its key is for the output's bucket alone.
+
+    Args:
+        code_location: As the user gave it.
+        output_path: As the user gave it.
+        kms_key: Of the output.
+        session: The SDK's.
+
+    Returns:
+        What :func:`upload_bundle` takes as ``code_location``, and as ``kms_key``.
+    """
+    is_known = isinstance(output_path, str) and output_path.startswith("s3://")
+    output_bucket = _bucket_of(output_path) if is_known else None
+    if code_location is not None:
+        is_beside = _bucket_of(code_location) == (output_bucket or session.default_bucket())
+        return code_location, kms_key if is_beside else None
+    return (f"s3://{output_bucket}/{_KEY_PREFIX}" if output_bucket else None), kms_key
+
+
+def _bucket_of(uri: str) -> str:
+    return uri.removeprefix("s3://").partition("/")[0]
+
+
 def requirements_of(packed: SourceBundle) -> str | None:
     """Return the file that SageMaker's training toolkit would install from, if the code has it."""
     return _REQUIREMENTS if any(entry.name == _REQUIREMENTS for entry in packed.entries) else None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from sagemaker.core.analytics import TrainingJobAnalytics
+from sagemaker.core.common_utils import name_from_base
 from sagemaker.core.transformer import Transformer
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 
@@ -15,7 +17,7 @@ from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk_v3.absent import OF_ESTIMATORS, absent
 from sagemaker_custom.sdk_v3.call import shown_signature, tags_as_api
 from sagemaker_custom.sdk_v3.job import JobArguments
-from sagemaker_custom.sdk_v3.jobs import AwsJob, LocalJob
+from sagemaker_custom.sdk_v3.jobs import AwsJob, LocalJob, base_name_of
 from sagemaker_custom.sdk_v3.model import ExtendedModel
 from sagemaker_custom.sdk_v3.model_arguments import OF_TRANSFORMER
 from sagemaker_custom.sdk_v3.packages import ORDER_OF_ESTIMATORS, PackagedModel, of_register
@@ -24,7 +26,7 @@ _LIKE_THE_JOB = "VPC_CONFIG_DEFAULT"
 """What the SDK v2 has as a default for ``vpc_config_override``."""
 
 
-class TrainedEstimator:
+class TrainedEstimator(ABC):
     """The part of the estimators that is about a job they have started, or were attached to."""
 
     _model_class: ClassVar[type[ExtendedModel]]
@@ -32,6 +34,8 @@ class TrainedEstimator:
     """Names of the arguments that may be given by place."""
     _named: ClassVar[tuple[str, ...]] = ()
     """Names of the arguments about the framework."""
+    _isolates_models: ClassVar[bool] = False
+    """Whether the SDK v2 lets an isolated job's model reach no network either."""
     _images: ProvidedImages
     _job: JobArguments
     image_uri: Any
@@ -110,7 +114,8 @@ class TrainedEstimator:
             "code_location": job.code_location,
             "model_kms_key": job.output_kms_key,
             "vpc_config": self._network() if vpc_config_override == _LIKE_THE_JOB else vpc_config_override,
-            "enable_network_isolation": job.enable_network_isolation,
+            "enable_network_isolation": job.enable_network_isolation if self._isolates_models else None,
+            "container_log_level": job.container_log_level,
             "sagemaker_session": self.sagemaker_session,
             **{name: value for name, value in arguments.items() if value is not None},
         }
@@ -141,8 +146,25 @@ class TrainedEstimator:
             UsageError: Nothing was trained, or the SDK v3 has nothing that does what is asked for.
         """
         of_deploy = _taken(arguments, self._model_class.deploy_takes())
-        model = self.create_model(**_named(arguments))
-        return model.deploy(initial_instance_count, instance_type, **of_deploy)
+        name = name_from_base(self._base_job_name)
+        model = self.create_model(**{"name": name, **_named(arguments)})
+        # As the SDK v2 has it: the endpoint is called as the model, and has the tags of the job.
+        defaults = {"endpoint_name": name, "tags": self._job.tags}
+        chosen = {key: of_deploy.get(key) or value for key, value in defaults.items()}
+        return model.deploy(initial_instance_count, instance_type, **of_deploy | chosen)
+
+    @property
+    def _base_job_name(self) -> str:
+        chosen = self._images.base_job_name if self._images.extends else None
+        return self._job.base_job_name or chosen or base_name_of(self.training_image_uri())
+
+    @abstractmethod
+    def training_image_uri(self, region: str | None = None) -> Any:
+        """Return the URI of the training image; builds nothing.
+
+        Args:
+            region: Default: the session's.
+        """
 
     def transformer(self, instance_count: Any, instance_type: Any, **arguments: Any) -> Transformer:
         """Return what transforms batches by the trained model, which is created with the inference image.

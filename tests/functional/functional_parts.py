@@ -26,8 +26,13 @@ if adapter().endswith("v2"):
 
     # It reads botocore's list of all endpoints whenever it asks for the caller's account: half the time of its tests.
     sagemaker.utils._botocore_resolver = functools.cache(sagemaker.utils._botocore_resolver)
+    # It checks its configuration whenever it looks a value up, a second each, though the session's was checked before.
+    sagemaker.utils.validate_sagemaker_config = lambda config: None
 else:
+    from sagemaker.core.config.config_manager import SageMakerConfig
     from sagemaker.core.helper.session_helper import Session
+
+    SageMakerConfig.validate_sagemaker_config = staticmethod(lambda config: None)
 
 _QUIET = {"SchemaVersion": "1.0", "SageMaker": {"PythonSDK": {"Modules": {"TelemetryOptOut": True}}}}
 
@@ -50,6 +55,7 @@ class Cloud:
         self.boto_session = aws.boto_session()
         self._sent: list[tuple[str, dict]] = []
         self.boto_session.events.register("provide-client-params.sagemaker", self._on_request)
+        self.boto_session.events.register("after-call.sagemaker.DescribeEndpoint", _as_aws_describes)
         self.environment = aws.environment
         self.settings = Settings(
             registry_endpoints=(RegistryEndpoint(pattern="*.dkr.ecr.*", url=registry.url),),
@@ -67,6 +73,11 @@ class Cloud:
 
     def _on_request(self, params, model, **_):
         self._sent.append((model.name, params))
+
+    @property
+    def sent(self):
+        """What SageMaker was sent: operations and what they were given."""
+        return tuple(self._sent)
 
     def request(self, operation):
         """Return the last request of its kind that the SDK sent."""
@@ -153,3 +164,10 @@ class Cloud:
         config = self.sagemaker.describe_endpoint_config(EndpointConfigName=endpoint["EndpointConfigName"])
         name = config["ProductionVariants"][0]["ModelName"]
         return self.sagemaker.describe_model(ModelName=name)["PrimaryContainer"]
+
+
+def _as_aws_describes(parsed, **_):
+    """Say of captured data what AWS says, and moto does not: the SDK v3 wants it."""
+    if parsed.get("DataCaptureConfig"):
+        percentage = parsed["DataCaptureConfig"].get("InitialSamplingPercentage", 100)
+        parsed["DataCaptureConfig"] |= {"CaptureStatus": "Started", "CurrentSamplingPercentage": percentage}

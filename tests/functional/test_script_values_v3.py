@@ -13,7 +13,7 @@ from sagemaker.core.training.configs import InputData
 
 from sagemaker_custom import CustomFramework
 from sagemaker_custom.errors import UsageError
-from sagemaker_custom.sdk_v3.script_values import check_script_values
+from sagemaker_custom.sdk_v3.script import check_script_values
 
 
 @pytest.mark.parametrize(
