@@ -43,13 +43,12 @@ class NamedTrainer(ModelTrainer):  # type: ignore[misc]  # the SDK has no types
         """
         self._place = (parameter, folder)
 
-    def _create_training_job_args(self, *args: Any, **kwargs: Any) -> Any:
+    def _create_training_job_args(self, input_data_config: Any = None, **kwargs: Any) -> Any:
+        if self.source_code is not None:
+            check_channels(str(channel.channel_name) for channel in input_data_config or ())
         name = self._job_name or name_from_base(self.base_job_name)
         with self._as_sent(name):
-            request = super()._create_training_job_args(*args, **kwargs)
-        channels = request.get("input_data_config") or ()
-        if self.source_code is not None:
-            check_channels(str(channel.channel_name) for channel in channels)
+            request = super()._create_training_job_args(input_data_config, **kwargs)
         if self._metrics is not None and "algorithm_specification" in request:
             request["algorithm_specification"].enable_sage_maker_metrics_time_series = self._metrics
         # Local mode and pipelines get it by the API's names; those of a pipeline have none.
