@@ -41,10 +41,12 @@ class NamedTrainer(ModelTrainer):  # type: ignore[misc]  # the SDK has no types
         """
         self._place = (parameter, folder)
 
-    def _create_training_job_args(self, *args: Any, **kwargs: Any) -> Any:
+    def _create_training_job_args(self, input_data_config: Any = None, **kwargs: Any) -> Any:
+        if self.source_code is not None:
+            check_script_values(self.hyperparameters or {}, input_data_config or ())
         name = self._job_name or name_from_base(self.base_job_name)
         with self._as_sent(name):
-            request = super()._create_training_job_args(*args, **kwargs)
+            request = super()._create_training_job_args(input_data_config, **kwargs)
         if self._metrics is not None and "algorithm_specification" in request:
             request["algorithm_specification"].enable_sage_maker_metrics_time_series = self._metrics
         # Local mode and pipelines get it by the API's names; those of a pipeline have none.
@@ -59,8 +61,6 @@ class NamedTrainer(ModelTrainer):  # type: ignore[misc]  # the SDK has no types
             parameter, folder = self._place
             output = str(self.output_data_config.s3_output_path).rstrip("/")
             parameters[parameter] = f"{output}/{job_name}/{folder}"
-        if self.source_code is not None:
-            check_script_values(parameters, ())
         sent.hyperparameters = encoded_parameters(parameters, for_script=self.source_code is not None)
         # Names that the SDK makes up are of a second: two jobs of one would share the script that starts them.
         sent.input_s3_key_prefix = prefix or job_name

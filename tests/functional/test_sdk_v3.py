@@ -144,9 +144,9 @@ class TestJob:
         (code / "requirements.txt").write_text("zarr\n")
         assert make().model_trainer().source_code.requirements == "requirements.txt"
 
-    def test_text_parameters_are_not_quoted(self, cloud, make):
+    def test_parameters_are_those_of_the_user_alone(self, cloud, make):
         make(hyperparameters={"name": "big", "size": 3}).fit(wait=False)
-        assert cloud.request("CreateTrainingJob")["HyperParameters"] == {"name": "big", "size": "3"}
+        assert cloud.request("CreateTrainingJob")["HyperParameters"] == {"name": '"big"', "size": "3"}
 
     def test_training_starts_by_the_script_of_the_sdk(self, cloud, make):
         make().fit(wait=False)

@@ -20,7 +20,7 @@ from sagemaker.core.shapes import Channel
 from sagemaker_custom import CustomPyTorch, CustomTensorFlow
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v3.channels import channels_of, model_channel
-from sagemaker_custom.sdk_v3.script import check_channels, encoded_parameters
+from sagemaker_custom.sdk_v3.script import encoded_parameters
 from sagemaker_custom.sdk_v3.source import code_place
 
 DRIVERS = Path(sagemaker.train.__path__[0]) / "container_drivers"
@@ -125,10 +125,6 @@ def test_channel_that_the_starting_script_would_fail_on_is_told(cloud, make):
         make().fit({"train-a": "s3://data/train"}, wait=False)
     assert "underscores" in caught.value.hint
     assert cloud.training_jobs() == []
-
-
-def test_channels_that_it_can_have():
-    check_channels(["train", "Test_2"])
 
 
 def test_hyperparameters_of_the_trainer_stay_as_they_were_given(make):
