@@ -123,7 +123,7 @@ def test_what_the_starting_script_would_fail_on_is_told(cloud, make, given, said
 def test_channel_that_the_starting_script_would_fail_on_is_told(cloud, make):
     with pytest.raises(UsageError, match="'train-a'") as caught:
         make().fit({"train-a": "s3://data/train"}, wait=False)
-    assert "underscores" in caught.value.hint
+    assert "letters of English" in caught.value.hint
     assert cloud.training_jobs() == []
 
 
