@@ -18,10 +18,18 @@ from sagemaker.core.workflow.parameters import ParameterFloat, ParameterString
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 from sagemaker.train.tuner import HyperparameterTuner
 
-from sagemaker_custom import CustomPyTorch, CustomPyTorchModel, CustomPyTorchPredictor
+from sagemaker_custom import (
+    CustomHuggingFace,
+    CustomPyTorch,
+    CustomPyTorchModel,
+    CustomPyTorchPredictor,
+    CustomSKLearn,
+    CustomTensorFlow,
+    CustomXGBoost,
+)
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.sdk_v3.absent import OF_ESTIMATORS, OF_MODELS, OF_PACKAGES, OF_PREDICTORS
-from sagemaker_custom.sdk_v3.attached import job_arguments
+from sagemaker_custom.sdk_v3.attached import image_arguments, job_arguments
 from sagemaker_custom.sdk_v3.builder import imported_model_builder
 from sagemaker_custom.sdk_v3.packages import PackagedModel
 
@@ -255,6 +263,28 @@ class TestAttach:
         described = {**after.latest_training_job.describe(), "Environment": first["Environment"]}
         assert job_arguments(described, None)["environment"]["COLOUR"] == "red"
         assert after.latest_training_job.describe()["TrainingJobName"] == before.latest_training_job.name
+
+
+@pytest.mark.parametrize(
+    ("cls", "asked"),
+    [
+        (CustomPyTorch, {"framework_version": "2.3"}),
+        (CustomTensorFlow, {"framework_version": "2.14.1"}),
+        (CustomHuggingFace, {"transformers_version": "4.28.1", "pytorch_version": "2.0.0", "instance_type": GPU}),
+        (CustomSKLearn, {"framework_version": "1.2-1"}),
+        (CustomXGBoost, {"framework_version": "1.7-1"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_image_of_aws_says_what_was_asked_for(cloud, cls, asked):
+    known = {"entry_point": "train.py", "role": ROLE, "instance_count": 1, "sagemaker_session": cloud.session}
+    before = cls(**{"instance_type": CPU, "settings": cloud.settings, **known, **asked})
+    image = before.training_image_uri()
+    details = {"TrainingJobName": "night", "AlgorithmSpecification": {"TrainingImage": image}}
+    said = image_arguments(details, cls._dialect, cloud.session)
+    assert "image_uri" not in said
+    after = cls(**known, **said, instance_type=before.instance_type, settings=cloud.settings)
+    assert after.training_image_uri() == image
 
 
 class RecordingSession:
