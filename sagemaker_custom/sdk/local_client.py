@@ -39,15 +39,17 @@ class LocalClient(SdkClass):  # type: ignore[misc]  # the SDK has no types
         **kwargs: Any,
     ) -> None:
         """Train, and return when it is done."""
-        container = self.sagemaker_session.local_container(
-            ResourceConfig["InstanceType"],
-            ResourceConfig["InstanceCount"],
-            AlgorithmSpecification["TrainingImage"],
-            entrypoint=AlgorithmSpecification.get("ContainerEntrypoint"),
-            arguments=AlgorithmSpecification.get("ContainerArguments"),
-        )
+        what = f"training job {TrainingJobName}"
+        with _told_if_interrupted(what):
+            container = self.sagemaker_session.local_container(
+                ResourceConfig["InstanceType"],
+                ResourceConfig["InstanceCount"],
+                AlgorithmSpecification["TrainingImage"],
+                entrypoint=AlgorithmSpecification.get("ContainerEntrypoint"),
+                arguments=AlgorithmSpecification.get("ContainerArguments"),
+            )
         job = self._training_job(container)
-        with _said_to_be_failed(job, f"training job {TrainingJobName}"):
+        with _said_to_be_failed(job, what):
             self._training_jobs[TrainingJobName] = job
             job.training_job_name = TrainingJobName
             job.start(
@@ -119,12 +121,21 @@ class LocalClient(SdkClass):  # type: ignore[misc]  # the SDK has no types
 
 
 @contextmanager
-def _said_to_be_failed(job: Any, what: str) -> Iterator[None]:
+def _told_if_interrupted(what: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as error:
-        job.state = "Stopped"
         raise InterruptedRunError(f"the {what} was interrupted; its containers are removed") from error
+
+
+@contextmanager
+def _said_to_be_failed(job: Any, what: str) -> Iterator[None]:
+    try:
+        with _told_if_interrupted(what):
+            yield
+    except InterruptedRunError:
+        job.state = "Stopped"
+        raise
     except BaseException:
         job.state = "Failed"
         raise

@@ -204,12 +204,18 @@ class TestTraining:
 
     def test_ctrl_c_ends_it_and_is_not_taken_for_success(self, compose, session, root):
         compose.does("echo begun; sleep 600")
-        timer = threading.Timer(1, os.kill, (os.getpid(), signal.SIGINT))
-        timer.start()
+
+        def interrupt():
+            while not (compose.folder / "mode").exists():
+                time.sleep(0.05)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        pressing = threading.Thread(target=interrupt)
+        pressing.start()
         begun = time.monotonic()
         with pytest.raises(KeyboardInterrupt) as caught:
             estimator(session).fit()
-        timer.join()
+        pressing.join()
         assert isinstance(caught.value, InterruptedRunError)
         assert "was interrupted; its containers are removed" in str(caught.value)
         assert time.monotonic() - begun < 300, "the container was waited for"

@@ -78,7 +78,7 @@ estimator = CustomFramework(
 )
 estimator.fit()
 predictor = estimator.deploy(1, "local", endpoint_name="left")
-print("endpoint at", LocalClient.find_endpoint("left").server.url, flush=True)
+print(f"endpoint at {LocalClient.find_endpoint('left').server.url}", flush=True)
 """
 
 
