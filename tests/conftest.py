@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,22 @@ os.environ["SAGEMAKER_SUPPRESS_V2_WARNING"] = "1"
 
 for folder in ("", "functional", "faults", "integration"):
     sys.path.insert(0, str(Path(__file__).parent / folder))
+
+
+def pytest_configure(config):
+    """Make Ctrl-C heard, and be silent about what is not ours."""
+    # A shell that starts tests in the background has it ignored, and tests send it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    if adapter_is_v3():
+        config.addinivalue_line("filterwarnings", "ignore:Implicitly cleaning up:ResourceWarning")
+
+
+def adapter_is_v3():
+    """Whether it is the SDK v3, which forgets temporary folders of its own, that is installed."""
+    try:
+        return metadata.version("sagemaker").startswith("3.")
+    except metadata.PackageNotFoundError:
+        return False
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import PrivateAttr
 from sagemaker.core.common_utils import base_name_from_image, name_from_base
 from sagemaker.core.resources import TrainingJob
-from sagemaker.train.model_trainer import ModelTrainer
+from sagemaker.train.model_trainer import Mode, ModelTrainer
 from typing_extensions import Self
 
 from sagemaker_custom.sdk_v3.script import check_script_values, encoded_parameters
@@ -47,6 +47,9 @@ class NamedTrainer(ModelTrainer):  # type: ignore[misc]  # the SDK has no types
         name = self._job_name or name_from_base(self.base_job_name)
         with self._as_sent(name):
             request = super()._create_training_job_args(input_data_config, **kwargs)
+        if self.training_mode is not Mode.LOCAL_CONTAINER:
+            # They are in S3 by now.
+            self.forget_drivers()
         if self._metrics is not None and "algorithm_specification" in request:
             request["algorithm_specification"].enable_sage_maker_metrics_time_series = self._metrics
         # Local mode and pipelines get it by the API's names; those of a pipeline have none.

@@ -239,7 +239,7 @@ class TestAttach:
         again = cloud.request("CreateTrainingJob")
         assert again["AlgorithmSpecification"]["TrainingImage"].startswith(TRAINING)
         assert again["TrainingJobName"].startswith("night-")
-        assert again["HyperParameters"] == {"rate": "0.5", "name": "big", "precision": "1e3"}
+        assert again["HyperParameters"] == {"rate": "0.5", "name": '"big"', "precision": '"1e3"'}
         assert again["ResourceConfig"]["VolumeSizeInGB"] == 50
         assert again["StoppingCondition"]["MaxRuntimeInSeconds"] == 3600
         assert again["VpcConfig"] == {"Subnets": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}
