@@ -17,7 +17,7 @@ from sagemaker_custom.sdk_v3.absent import OF_MODELS, absent
 from sagemaker_custom.sdk_v3.builder import say_framework
 from sagemaker_custom.sdk_v3.call import refuse_others, shown_signature, tags_as_api
 from sagemaker_custom.sdk_v3.jobs import base_name_of
-from sagemaker_custom.sdk_v3.local import CustomLocalSession
+from sagemaker_custom.sdk_v3.local import CustomLocalSession, LocalTransformer
 from sagemaker_custom.sdk_v3.model_arguments import (
     HANDED_ON,
     INSTEAD_OF_DEPLOY,
@@ -60,6 +60,10 @@ class HostedModel(ABC):
     @abstractmethod
     def _served_here(self, endpoint_name: str | None, instance_type: str) -> tuple[str, CustomLocalSession]:
         """Start an endpoint on this machine, and return its name and the session that knows it."""
+
+    @abstractmethod
+    def _created_here(self, instance_type: str) -> tuple[str, str, CustomLocalSession]:
+        """Make a model of this machine, and return its name, ``local`` or ``local_gpu``, and the session with it."""
 
     @abstractmethod
     def _in_the_registry(self, instance_type: Any) -> tuple[str | None, str | None]:
@@ -112,14 +116,13 @@ class HostedModel(ABC):
             SourceError: The code cannot be packed; said before anything is built.
             ImageMissingError: The image does not exist, and ``build="never"``.
             BuildError: It could not be built.
-            UsageError: It is one of this machine or of a pipeline, or there is no such argument.
+            UsageError: It is one of a pipeline, or there is no such argument.
         """
         refuse_others(arguments, OF_TRANSFORMER, {})
         if instance_type in LOCAL_INSTANCE_TYPES:
-            raise UsageError(
-                f"instance_type={instance_type!r} cannot be done for batches with the SDK v3",
-                hint="use deploy(1, 'local'), and its predict() for each record",
-            )
+            name, chosen, session = self._created_here(instance_type)
+            given = {"base_transform_job_name": name, **arguments, "tags": tags_as_api(arguments.get("tags"))}
+            return LocalTransformer(name, instance_count, chosen, sagemaker_session=session, **given)
         if isinstance(self.sagemaker_session, PipelineSession):
             raise UsageError(
                 "a model has no name yet while a pipeline is written down",

@@ -22,6 +22,7 @@ from sagemaker.core.local.image import (
     _Volume,
 )
 from sagemaker.core.local.local_session import LocalSagemakerClient, LocalSession
+from sagemaker.core.transformer import Transformer
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 
 from sagemaker_custom.sdk import local_client, local_containers, local_endpoints
@@ -72,6 +73,14 @@ class LocalClient(local_client.LocalClient, LocalSagemakerClient):  # type: igno
     # Without the SDK's telemetry, which asks AWS who calls.
     create_model = LocalSagemakerClient.create_model.__wrapped__
     create_endpoint_config = LocalSagemakerClient.create_endpoint_config.__wrapped__
+
+
+class LocalTransformer(Transformer):  # type: ignore[misc]  # as above
+    """The SDK's transformer, whose model AWS knows nothing of."""
+
+    def delete_model(self) -> None:
+        """Forget the model."""
+        self.sagemaker_session.sagemaker_client.delete_model(self.model_name)
 
 
 class CustomLocalSession(LaptopSession, LocalSession):  # type: ignore[misc]  # the SDK has no types

@@ -1,4 +1,4 @@
-"""A model, its code and its image → an endpoint on this machine that serves them."""
+"""A model, its code and its image → an endpoint, or batch transforms, on this machine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sagemaker_custom.sdk_v3.local import CustomLocalSession
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LocalModel:
-    """What one endpoint of this machine serves."""
+    """What one endpoint of this machine serves, or transforms batches."""
 
     image: str
     model_data: str | None
@@ -40,12 +40,21 @@ class LocalModel:
             UsageError: The port is taken.
         """
         client = session.sagemaker_client
-        container = {"Image": self.image, "Environment": self._environment(session.boto_region_name)}
-        address = {} if self.model_data is None else {"ModelDataUrl": _address(self.model_data)}
-        client.create_model(name, {**container, **address})
+        self.create(name, session)
         variant = {"VariantName": "AllTraffic", "ModelName": name, "InstanceType": instance_type}
         client.create_endpoint_config(name, [{**variant, "InitialInstanceCount": 1, "InitialVariantWeight": 1}])
         client.create_endpoint(name, name)
+
+    def create(self, name: str, session: CustomLocalSession) -> None:
+        """Make it a model that the session knows.
+
+        Args:
+            name: Of the model.
+            session: Has the model.
+        """
+        container = {"Image": self.image, "Environment": self._environment(session.boto_region_name)}
+        address = {} if self.model_data is None else {"ModelDataUrl": _address(self.model_data)}
+        session.sagemaker_client.create_model(name, {**container, **address})
 
     def _environment(self, region: str) -> dict[str, str]:
         if self.code is None:

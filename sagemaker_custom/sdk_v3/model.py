@@ -243,6 +243,18 @@ class ExtendedModel(HostedModel):
         return SourceCode(source_dir=str(stage(packed, self._space.path)), entry_script=packed.script_name)
 
     def _served_here(self, endpoint_name: str | None, instance_type: str) -> tuple[str, CustomLocalSession]:
+        model, session, instance_type = self._local_model(instance_type)
+        name = endpoint_name or self._new_name(model.image)
+        model.serve(name, instance_type, session)
+        return name, session
+
+    def _created_here(self, instance_type: str) -> tuple[str, str, CustomLocalSession]:
+        model, session, instance_type = self._local_model(instance_type)
+        name = self._new_name(model.image)
+        model.create(name, session)
+        return name, instance_type, session
+
+    def _local_model(self, instance_type: str) -> tuple[LocalModel, CustomLocalSession, str]:
         code, arguments, given = self._source_code(), self._arguments, self.sagemaker_session
         session = CustomLocalSession() if given is None else CustomLocalSession.adopt(given)
         instance_type = session.which(instance_type)
@@ -254,6 +266,4 @@ class ExtendedModel(HostedModel):
             log_level=arguments.container_log_level,
             workspace=self._space,
         )
-        name = endpoint_name or self._new_name(model.image)
-        model.serve(name, instance_type, session)
-        return name, session
+        return model, session, instance_type

@@ -383,6 +383,17 @@ class TestOtherJobs:
         assert [json.loads(answer)["environment"]["SAGEMAKER_BATCH"] for answer in answers] == ["True", "True"]
         assert list(root.iterdir()) == []
 
+    def test_model_transforms_batches(self, image, open_session, data, root, tmp_path):
+        model = CustomModel(image, sagemaker_session=open_session())
+        transformer = model.transformer(
+            1, "local", output_path=f"file://{tmp_path}/out", strategy="SingleRecord", assemble_with="Line"
+        )
+        transformer.transform(data, content_type="text/csv", split_type="Line")
+        answers = (tmp_path / "out" / "rows.csv.out").read_text().splitlines()
+        assert [json.loads(answer)["environment"]["SAGEMAKER_BATCH"] for answer in answers] == ["True", "True"]
+        transformer.delete_model()
+        assert list(root.iterdir()) == []
+
 
 class TestBadDays:
     def test_gpu_that_is_not_there_is_told_before_anything(self, make, open_session, root):
