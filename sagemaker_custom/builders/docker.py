@@ -31,14 +31,7 @@ from sagemaker_custom.errors import (
     VerificationError,
 )
 from sagemaker_custom.partial_files import TemporaryFolder
-from sagemaker_custom.plan import (
-    LABEL_PREFIX,
-    LOCK_LABEL,
-    STAND_IN_LABEL,
-    STARTS_SCRIPTS_LABEL,
-    VERIFIED_LABEL,
-    BuildPlan,
-)
+from sagemaker_custom.plan import LABEL_PREFIX, LOCK_LABEL, STAND_IN_LABEL, VERIFIED_LABEL, BuildPlan
 from sagemaker_custom.progress import NoProgress, Progress
 from sagemaker_custom.reference import Digest, ImageReference
 from sagemaker_custom.registry import RegistryClient
@@ -257,7 +250,7 @@ class DockerBuilder:
             f"{LABEL_PREFIX}builder": route.name,
             f"{LABEL_PREFIX}version": self._version,
             VERIFIED_LABEL: "run",
-            **self._script_start(plan, base, built, log),
+            **script_start.labels(plan, self._engine, built=built, base=base.image.id, on_line=log.line),
         }
         # By the API, since a Dockerfile would expand '$' in values and ends lines at 64 KiB.
         context = BuildContext(
@@ -322,17 +315,6 @@ class DockerBuilder:
                     hint="nothing was pushed; choose other versions of the extras, or report it against the recipe",
                     log_path=str(log.path),
                 )
-
-    def _script_start(self, plan: BuildPlan, base: _Base, built: Digest, log: BuildLog) -> Mapping[str, str]:
-        """Return what the image says of scripts of the SDK v3."""
-        if not script_start.is_asked(plan):
-            return {}
-        lacks = script_start.lacking(self._engine, built)
-        if lacks:
-            before = script_start.lacking(self._engine, base.image.id) if plan.steps else lacks
-            script_start.check(plan, lacks, before)
-            log.line(script_start.told(lacks))
-        return {STARTS_SCRIPTS_LABEL: script_start.label_value(lacks)}
 
     def _lock(self, plan: BuildPlan, base: _Base, built: Digest) -> str:
         listing = self._own_listing if plan.own else self._listing

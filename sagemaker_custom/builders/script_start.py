@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 
-from sagemaker_custom.builders.engine import Engine
+from sagemaker_custom.builders.engine import Engine, OnLine
 from sagemaker_custom.errors import BuildError, DiskFullError, EngineUnavailableError, VerificationError
 from sagemaker_custom.plan import STARTS_SCRIPTS_LABEL, BuildPlan
 
@@ -106,6 +106,28 @@ def check(plan: BuildPlan, lacks: tuple[str, ...], of_base: tuple[str, ...]) -> 
     """
     if set(lacks) - set(of_base) or (lacks and plan.starts_script):
         raise refusal("the built image", lacks, of_base)
+
+
+def labels(plan: BuildPlan, engine: Engine, *, built: str, base: str, on_line: OnLine) -> Mapping[str, str]:
+    """Return what a built image says of itself, unless it is refused.
+
+    Args:
+        plan: Of the image.
+        engine: Has both images.
+        built: The image.
+        base: What it was built on.
+        on_line: Gets what there is to tell.
+
+    Raises:
+        VerificationError: It is refused.
+    """
+    if not is_asked(plan):
+        return {}
+    lacks = lacking(engine, built)
+    if lacks:
+        check(plan, lacks, lacking(engine, base) if plan.steps else lacks)
+        on_line(told(lacks))
+    return {STARTS_SCRIPTS_LABEL: label_value(lacks)}
 
 
 def check_found(plan: BuildPlan, labels: Mapping[str, str]) -> None:
