@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NoReturn
 
 from sagemaker.processing import ProcessingInput, ProcessingOutput
 
@@ -34,10 +34,14 @@ from sagemaker_custom.sdk_v2.xgboost import CustomXGBoost, CustomXGBoostModel, C
 repair_sdk([name for name in globals() if name.startswith("Custom")])
 
 
-def __getattr__(name: str) -> Any:
-    if name == "source_code":
-        raise UsageError(
-            "source_code() makes an argument of the SDK v3's classes",
-            hint="give entry_point= and source_dir= to an estimator, which packs them, or install the SDK v3",
-        )
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+def source_code(*args: Any, **arguments: Any) -> NoReturn:
+    """Say that it is for the SDK v3's classes.
+
+    Raises:
+        UsageError: Always.
+    """
+    del args, arguments
+    raise UsageError(
+        "source_code() makes an argument of the SDK v3's classes",
+        hint="give entry_point= and source_dir= to an estimator, which packs them, or install the SDK v3",
+    )

@@ -16,12 +16,12 @@ from sagemaker.workflow import is_pipeline_variable
 from sagemaker_custom.catalog_sources import Locations
 from sagemaker_custom.errors import UsageError
 from sagemaker_custom.image_uris import parse
-from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.sdk.attached import JobImage, extras_of, is_still_made
 from sagemaker_custom.sdk.calls import Call, refuse_misspelt, shown_signature
 from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.sdk.images import Extras, ImageArguments, Images
-from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
+from sagemaker_custom.sdk.locks import Locks
+from sagemaker_custom.sdk.planned import PlannedEstimator
 from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk_v2.attached import ATTACHED_IMAGE, completed, described
 from sagemaker_custom.sdk_v2.calls import read_call
@@ -37,7 +37,7 @@ NO_STOCK_CHECK = "resolved-by-sagemaker-custom"
 """Image URI for the SDK's constructors, which would check their own, older list of versions; replaced at once."""
 
 
-class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no types
+class ExtendedEstimator(PlannedEstimator, Framework):  # type: ignore[misc]  # the SDK has no types
     """Stands before a class of the SDK among the bases, which then takes these arguments besides its own.
 
     Args:
@@ -159,56 +159,6 @@ class ExtendedEstimator(Framework):  # type: ignore[misc]  # the SDK has no type
                 hint="leave extras out and install them by a requirements.txt in source_dir, or give image_uri=",
             )
         return feature
-
-    def plan_image(self, image_scope: str = "training", instance_type: str | None = None) -> BuildPlan:
-        """Say which image would be used or built, and why, without any side effect.
-
-        Args:
-            image_scope: ``training`` or ``inference``.
-            instance_type: Default: the estimator's; for inference the one last deployed to, else the estimator's.
-
-        Raises:
-            ImageNotInCatalogError: The catalog has no such image.
-            UsageError: It is a given ``image_uri``, or one that the SDK chooses: nothing is planned here.
-        """
-        unplanned = self._unplanned_image(image_scope)
-        if unplanned is not None:
-            raise UsageError(
-                f"there is nothing to plan: {unplanned} is used as it is",
-                hint="leave out image_uri, and what needs an image of its own (SageMaker's model parallelism, Training "
-                "Compiler, training recipes)",
-            )
-        return self._images.plan(
-            image_scope, self._instance_type_for(image_scope, instance_type), self.sagemaker_session
-        )
-
-    def build_image(
-        self, image_scope: str = "training", instance_type: str | None = None, lock: OneLock | None = None
-    ) -> str:
-        """Build the image now, unless it is there, whatever ``build=`` says about jobs.
-
-        Args:
-            image_scope: ``training`` or ``inference``.
-            instance_type: As for :meth:`plan_image`.
-            lock: What to install, decided beforehand; default: what the estimator was given.
-
-        Returns:
-            The image's URI.
-
-        Raises:
-            BuildError: It could not be built.
-            RegistryError: It could not be pushed.
-        """
-        unplanned = self._unplanned_image(image_scope)
-        if unplanned is not None:
-            return str(unplanned)
-        return self._images.provide(
-            image_scope,
-            self._instance_type_for(image_scope, instance_type),
-            self.sagemaker_session,
-            policy="always" if self._images.policy == "always" else "if-missing",
-            lock=read_locks(lock, image_scope).get(image_scope),
-        )
 
     def _instance_type_for(self, image_scope: str, instance_type: str | None) -> Any:
         if instance_type is None and image_scope == "inference":

@@ -11,12 +11,11 @@ from sagemaker.workflow.pipeline_context import PipelineSession
 from typing_extensions import Self
 
 from sagemaker_custom.catalog_sources import Locations
-from sagemaker_custom.errors import UsageError
-from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.sdk.calls import shown_signature
 from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.sdk.images import Extras, ImageArguments, Images
-from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
+from sagemaker_custom.sdk.locks import Locks
+from sagemaker_custom.sdk.planned import PlannedModel
 from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES, LOCAL_ROLE
 from sagemaker_custom.sdk_v2.calls import read_call
@@ -27,7 +26,7 @@ from sagemaker_custom.settings import Settings
 from sagemaker_custom.source import SourceBundle
 
 
-class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
+class ExtendedModel(PlannedModel, Model):  # type: ignore[misc]  # the SDK has no types
     """Stands before a class of the SDK among the bases, which then takes these arguments besides its own.
 
     Args:
@@ -131,44 +130,6 @@ class ExtendedModel(Model):  # type: ignore[misc]  # the SDK has no types
         if model.predictor_cls is cls._predictor_class.__bases__[0]:
             taken.predictor_cls = cls._predictor_class
         return taken
-
-    def plan_image(self, instance_type: str | None = None) -> BuildPlan:
-        """Say which image would be used or built, and why, without any side effect.
-
-        Args:
-            instance_type: Says CPU or GPU, and whether it is local mode; default: CPU, on AWS.
-
-        Raises:
-            ImageNotInCatalogError: The catalog has no such image.
-            UsageError: It is a given ``image_uri``: nothing is planned here.
-        """
-        if self.image_uri is not None:
-            raise UsageError(
-                f"there is nothing to plan: {self.image_uri} is used as it is", hint="leave image_uri out to extend one"
-            )
-        return self._images.plan("inference", instance_type, self.sagemaker_session)
-
-    def build_image(self, instance_type: str | None = None, lock: OneLock | None = None) -> str:
-        """Build the image now, unless it is there, whatever ``build=`` says about endpoints, and return its URI.
-
-        Args:
-            instance_type: As for :meth:`plan_image`.
-            lock: What to install, decided beforehand; default: what the model was given.
-
-        Raises:
-            BuildError: It could not be built.
-            RegistryError: It could not be pushed.
-        """
-        if self.image_uri is not None:
-            return str(self.image_uri)
-        policy = "always" if self._images.policy == "always" else "if-missing"
-        return self._images.provide(
-            "inference",
-            instance_type,
-            self.sagemaker_session,
-            policy=policy,
-            lock=read_locks(lock, "inference").get("inference"),
-        )
 
     def serving_image_uri(
         self,

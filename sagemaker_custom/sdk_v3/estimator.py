@@ -18,13 +18,12 @@ from typing_extensions import Self
 
 from sagemaker_custom.catalog_sources import Locations
 from sagemaker_custom.errors import UsageError
-from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.sdk.attached import is_still_made
 from sagemaker_custom.sdk.calls import Call
 from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.sdk.images import Extras, ImageArguments, Images
 from sagemaker_custom.sdk.local_folders import remove_folder
-from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
+from sagemaker_custom.sdk.locks import Locks
 from sagemaker_custom.sdk.workspace import Workspace
 from sagemaker_custom.sdk_v3.attached import SubmittedCode, image_arguments, job_arguments, submitted_code
 from sagemaker_custom.sdk_v3.call import named_call, tags_of
@@ -165,47 +164,10 @@ class ExtendedEstimator(TrainedEstimator):
         """Add to them."""
         self._hyperparameters |= hyperparameters
 
-    def plan_image(self, image_scope: str = "training", instance_type: str | None = None) -> BuildPlan:
-        """Say which image would be used or built, and why, without any side effect.
-
-        Args:
-            image_scope: ``training`` or ``inference``.
-            instance_type: Default: the estimator's.
-
-        Raises:
-            ImageNotInCatalogError: The catalog has no such image.
-            UsageError: It is a given ``image_uri``: nothing is planned here.
-        """
-        if self.image_uri is not None:
-            raise UsageError(
-                f"there is nothing to plan: {self.image_uri} is used as it is", hint="leave image_uri out to extend one"
-            )
-        return self._images.plan(image_scope, instance_type or self.instance_type, self.sagemaker_session)
-
-    def build_image(
-        self, image_scope: str = "training", instance_type: str | None = None, lock: OneLock | None = None
-    ) -> str:
-        """Build the image now, unless it is there, whatever ``build=`` says about jobs, and return its URI.
-
-        Args:
-            image_scope: ``training`` or ``inference``.
-            instance_type: As for :meth:`plan_image`.
-            lock: What to install, decided beforehand; default: what the estimator was given.
-
-        Raises:
-            BuildError: It could not be built.
-            RegistryError: It could not be pushed.
-        """
-        if self.image_uri is not None:
-            return str(self.image_uri)
-        return self._images.provide(
-            image_scope,
-            instance_type or self.instance_type,
-            self.sagemaker_session,
-            policy="always" if self._images.policy == "always" else "if-missing",
-            lock=read_locks(lock, image_scope).get(image_scope),
-            starts_script=image_scope == "training" and self._starts_script,
-        )
+    def _instance_type_for(self, image_scope: str, instance_type: str | None) -> Any:
+        if instance_type is None and image_scope == "inference":
+            instance_type = self.deploy_instance_type
+        return instance_type or self.instance_type
 
     def training_image_uri(self, region: str | None = None) -> Any:
         """Return the URI of the training image, which may be a parameter of a pipeline; builds nothing."""

@@ -11,7 +11,7 @@ from sagemaker.core.transformer import Transformer
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 
 from sagemaker_custom.errors import UsageError
-from sagemaker_custom.sdk.provided import ProvidedImages
+from sagemaker_custom.sdk.planned import PlannedModel
 from sagemaker_custom.sdk.rules import LOCAL_INSTANCE_TYPES
 from sagemaker_custom.sdk_v3.absent import OF_MODELS, absent
 from sagemaker_custom.sdk_v3.builder import say_framework
@@ -29,7 +29,7 @@ from sagemaker_custom.sdk_v3.packages import ORDER_OF_MODELS, PackagedModel, of_
 from sagemaker_custom.sdk_v3.predictor import CustomPredictor
 
 
-class HostedModel(ABC):
+class HostedModel(PlannedModel, ABC):
     """The part of the models that is about where they run."""
 
     _predictor_class: ClassVar[type[CustomPredictor]] = CustomPredictor
@@ -38,10 +38,7 @@ class HostedModel(ABC):
     _named: ClassVar[tuple[str, ...]] = ()
     """Names of the arguments about the framework."""
     _arguments: ModelArguments
-    _images: ProvidedImages
-    image_uri: Any
     name: str | None
-    sagemaker_session: Any
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()

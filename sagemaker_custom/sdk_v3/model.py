@@ -13,11 +13,10 @@ from typing_extensions import Self
 
 from sagemaker_custom.catalog_sources import Locations
 from sagemaker_custom.errors import UsageError
-from sagemaker_custom.plan import BuildPlan
 from sagemaker_custom.sdk.calls import Call
 from sagemaker_custom.sdk.dialect import Dialect
 from sagemaker_custom.sdk.images import Extras, ImageArguments, Images
-from sagemaker_custom.sdk.locks import Locks, OneLock, read_locks
+from sagemaker_custom.sdk.locks import Locks
 from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk.workspace import Workspace
 from sagemaker_custom.sdk_v3.builder import builder_of
@@ -142,22 +141,6 @@ class ExtendedModel(HostedModel):
         self.sagemaker_session = self._arguments.sagemaker_session
         self._workspace = None
 
-    def plan_image(self, instance_type: str | None = None) -> BuildPlan:
-        """Say which image would be used or built, and why, without any side effect.
-
-        Args:
-            instance_type: Says CPU or GPU, and whether it is local mode; default: CPU, on AWS.
-
-        Raises:
-            ImageNotInCatalogError: The catalog has no such image.
-            UsageError: It is a given ``image_uri``: nothing is planned here.
-        """
-        if self.image_uri is not None:
-            raise UsageError(
-                f"there is nothing to plan: {self.image_uri} is used as it is", hint="leave image_uri out to extend one"
-            )
-        return self._images.plan("inference", instance_type, self.sagemaker_session)
-
     def serving_image_uri(self, region_name: str | None = None, instance_type: Any = None) -> str:
         """Return the URI of the inference image; builds nothing.
 
@@ -168,23 +151,6 @@ class ExtendedModel(HostedModel):
         if self.image_uri is not None:
             return str(self.image_uri)
         return self._images.uri("inference", instance_type, self.sagemaker_session, region_name)
-
-    def build_image(self, instance_type: str | None = None, lock: OneLock | None = None) -> str:
-        """Build the image now, unless it is there, whatever ``build=`` says about endpoints, and return its URI.
-
-        Args:
-            instance_type: As for :meth:`plan_image`.
-            lock: What to install, decided beforehand; default: what the model was given.
-
-        Raises:
-            BuildError: It could not be built.
-            RegistryError: It could not be pushed.
-        """
-        if self.image_uri is not None:
-            return str(self.image_uri)
-        policy = "always" if self._images.policy == "always" else "if-missing"
-        chosen = read_locks(lock, "inference").get("inference")
-        return self._images.provide("inference", instance_type, self.sagemaker_session, policy=policy, lock=chosen)
 
     def model_builder(self, instance_type: Any = None, image_uri: Any = None) -> Any:
         """Make the SDK v3's ``ModelBuilder`` that ``deploy()`` runs: image made sure of, code laid out.

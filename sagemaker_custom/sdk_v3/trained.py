@@ -13,6 +13,7 @@ from sagemaker.core.transformer import Transformer
 from sagemaker.core.workflow.pipeline_context import PipelineSession
 
 from sagemaker_custom.errors import UsageError
+from sagemaker_custom.sdk.planned import PlannedEstimator
 from sagemaker_custom.sdk.provided import ProvidedImages
 from sagemaker_custom.sdk_v3.absent import OF_ESTIMATORS, absent
 from sagemaker_custom.sdk_v3.call import shown_signature, tags_as_api
@@ -26,7 +27,7 @@ _LIKE_THE_JOB = "VPC_CONFIG_DEFAULT"
 """What the SDK v2 has as a default for ``vpc_config_override``."""
 
 
-class TrainedEstimator(ABC):
+class TrainedEstimator(PlannedEstimator, ABC):
     """The part of the estimators that is about a job they have started, or were attached to."""
 
     _model_class: ClassVar[type[ExtendedModel]]
@@ -36,12 +37,11 @@ class TrainedEstimator(ABC):
     """Names of the arguments about the framework."""
     _isolates_models: ClassVar[bool] = False
     """Whether the SDK v2 lets an isolated job's model reach no network either."""
-    _images: ProvidedImages
     _job: JobArguments
-    image_uri: Any
+    deploy_instance_type: str | None = None
+    """The one last deployed to."""
     latest_training_job: AwsJob | LocalJob | None
     role: str | None
-    sagemaker_session: Any
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
@@ -145,6 +145,7 @@ class TrainedEstimator(ABC):
             BuildError: It could not be built.
             UsageError: Nothing was trained, or the SDK v3 has nothing that does what is asked for.
         """
+        self.deploy_instance_type = instance_type
         of_deploy = _taken(arguments, self._model_class.deploy_takes())
         name = name_from_base(self._base_job_name)
         model = self.create_model(**{"name": name, **_named(arguments)})

@@ -8,6 +8,7 @@ import tarfile
 
 import pytest
 
+import sagemaker_custom
 from sagemaker_custom import (
     CustomFramework,
     CustomHuggingFace,
@@ -21,6 +22,7 @@ from sagemaker_custom import (
     training_image,
 )
 from sagemaker_custom.errors import ImageMissingError, ImageNotInCatalogError, SourceError, UsageError
+from sagemaker_custom.installed_sdk import adapter
 
 ROLE = "arn:aws:iam::123456789012:role/SageMakerRole"
 CPU = "ml.m5.xlarge"
@@ -285,6 +287,19 @@ class TestFunctions:
     def test_remote_image_for_a_python_that_aws_has_not_is_told(self, cloud):
         with pytest.raises(ImageNotInCatalogError, match="py314"):
             remote_image("pytorch", python=(3, 14), version="2.3", settings=cloud.settings)
+
+
+def test_everything_that_is_exported_can_be_imported():
+    names = {}
+    exec("from sagemaker_custom import *", names)
+    assert names.keys() >= set(sagemaker_custom.__all__)
+
+
+@pytest.mark.skipif(adapter().endswith("v3"), reason="is there with the SDK v3")
+def test_source_code_without_the_sdk_v3_is_told():
+    with pytest.raises(UsageError, match="SDK v3's classes") as caught:
+        sagemaker_custom.source_code("train.py", "code")
+    assert "source_dir=" in caught.value.hint
 
 
 def test_misspelt_extras_are_told(make):
