@@ -381,11 +381,3 @@ class TestAbsent:
         with pytest.raises(UsageError, match="base_model") as caught:
             make().register(*TYPES, base_model="b")
         assert "ModelPackage.create()" in caught.value.hint
-
-    def test_batches_on_this_machine_are_told(self, cloud):
-        model = CustomPyTorchModel(
-            f"s3://{cloud.bucket}/model.tar.gz", ROLE, framework_version="2.3", settings=cloud.settings
-        )
-        with pytest.raises(UsageError, match="batches") as caught:
-            model.transformer(1, "local")
-        assert "deploy(1, 'local')" in caught.value.hint

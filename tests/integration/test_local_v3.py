@@ -347,7 +347,7 @@ class TestOtherJobs:
     def test_processing_leaves_its_output_alone(self, image, open_session, data, root, tmp_path):
         client = open_session().sagemaker_client
         place = "/opt/ml/processing"
-        command = ["bash", "-c", f"cat {place}/input/rows.csv > {place}/output/copy.csv"]
+        command = f"cat {place}/input/rows.csv > {place}/output/copy.csv"
         source = {"S3Uri": data, "LocalPath": f"{place}/input", "S3DataType": "S3Prefix", "S3InputMode": "File"}
         result = {"S3Uri": f"file://{tmp_path}/out", "LocalPath": f"{place}/output", "S3UploadMode": "EndOfJob"}
         client.create_processing_job(
