@@ -6,6 +6,7 @@ import io
 import os
 import secrets
 import tarfile
+from contextlib import ExitStack
 
 import pytest
 
@@ -25,12 +26,24 @@ def docker_engine():
     engine.close()
 
 
+_RUNNING = ExitStack()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item, nextitem):
+    """Stop the sandbox after the last test here: other tests of the process need an AWS that has forgotten all."""
+    del item
+    if nextitem is None or not nextitem.nodeid.startswith("tests/integration/"):
+        _RUNNING.close()
+
+
 @pytest.fixture(scope="session")
 def sandbox(docker_engine):
     """A running sandbox with the stand-in bases; its registry's images stay from one test run to the next."""
-    with Sandbox() as running:
-        running.ensure_bases(LineProgress())
-        yield running
+    running = _RUNNING.enter_context(Sandbox())
+    running.ensure_bases(LineProgress())
+    yield running
+    _RUNNING.close()
 
 
 @pytest.fixture(scope="session")
