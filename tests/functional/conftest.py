@@ -21,3 +21,10 @@ def code(tmp_path):
     for name in ("train.py", "clean.py", "inference.py"):
         (folder / name).write_text(f"print({name!r})\n")
     return folder
+
+
+@pytest.fixture
+def roles_are_not_asked_about(monkeypatch):
+    """Keep the SDK v3 from asking IAM what a role may do, which moto cannot tell."""
+    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")

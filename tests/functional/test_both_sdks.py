@@ -29,13 +29,7 @@ CPU = "ml.m5.xlarge"
 EXTENDED = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sagemaker-custom-pytorch:2.3.0-training-cpu-py311-faiss-"
 SERVING = "123456789012.dkr.ecr.us-east-1.amazonaws.com/sagemaker-custom-pytorch:2.3.0-inference-cpu-py311-faiss-"
 STOCK = "763104351884.dkr.ecr.us-east-1.amazonaws.com/pytorch-training:2.3.0-cpu-py311-ubuntu20.04-sagemaker"
-
-
-@pytest.fixture(autouse=True)
-def _roles_are_not_asked_about(monkeypatch):
-    """Keep the SDK v3 from asking IAM what a role may do, which moto cannot tell."""
-    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+pytestmark = pytest.mark.usefixtures("roles_are_not_asked_about")
 
 
 @pytest.fixture

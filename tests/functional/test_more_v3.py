@@ -40,13 +40,7 @@ ECR = "123456789012.dkr.ecr.us-east-1.amazonaws.com"
 TRAINING = f"{ECR}/sagemaker-custom-pytorch:2.3.0-training-cpu-py311-faiss-"
 SERVING = f"{ECR}/sagemaker-custom-pytorch:2.3.0-inference-cpu-py311-faiss-"
 TYPES = (["text/csv"], ["application/json"], [CPU], [CPU])
-
-
-@pytest.fixture(autouse=True)
-def _roles_are_not_asked_about(monkeypatch):
-    """Keep the SDK from asking IAM what a role may do, which moto cannot tell."""
-    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+pytestmark = pytest.mark.usefixtures("roles_are_not_asked_about")
 
 
 @pytest.fixture

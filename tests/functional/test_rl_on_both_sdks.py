@@ -10,13 +10,7 @@ from sagemaker_custom.errors import UsageError
 COACH = {"toolkit": "coach", "toolkit_version": "0.11.1", "framework": "tensorflow"}
 RAY = {"toolkit": "ray", "toolkit_version": "1.6.0", "framework": "pytorch"}
 CPU = "ml.m5.xlarge"
-
-
-@pytest.fixture(autouse=True)
-def _roles_are_not_asked_about(monkeypatch):
-    """Keep the SDK v3 from asking IAM what a role may do, which moto cannot tell."""
-    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+pytestmark = pytest.mark.usefixtures("roles_are_not_asked_about")
 
 
 @pytest.fixture

@@ -36,13 +36,7 @@ from sagemaker_custom.sdk_v3.channels import channels_of
 from sagemaker_custom.sdk_v3.job import distributed_of
 
 ROLE = "arn:aws:iam::123456789012:role/SageMakerRole"
-
-
-@pytest.fixture(autouse=True)
-def _roles_are_not_asked_about(monkeypatch):
-    """Keep the SDK from asking IAM what a role may do, which moto cannot tell."""
-    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+pytestmark = pytest.mark.usefixtures("roles_are_not_asked_about")
 
 
 @pytest.fixture

@@ -44,13 +44,7 @@ GIVEN = {
     "more": {"depth": 2},
     "empty": "",
 }
-
-
-@pytest.fixture(autouse=True)
-def _roles_are_not_asked_about(monkeypatch):
-    """Keep the SDK from asking IAM what a role may do, which moto cannot tell."""
-    monkeypatch.setenv("SAGEMAKER_VALIDATE_ROLE", "false")
-    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+pytestmark = pytest.mark.usefixtures("roles_are_not_asked_about")
 
 
 @pytest.fixture
